@@ -1,4 +1,4 @@
-"""The words of llmrg as frozen types: items, histories, and the reasoning graph both halves meet at.
+"""The words of llmrg as frozen types: items, histories, and the graph both halves meet at.
 
 A reasoning graph is a forest of steps. Every step but a root follows another step for a reason, so
 a *chain* is the path from a root to any step. Steps are kept in the order they were attached, and
