@@ -1,11 +1,11 @@
 """Every error llmrg raises on purpose; each message names the value, the place and the way out.
 
-    LLMRGError
-    ├── ConfigError  ── PromptError, ResourceError                  fix the file
-    ├── DataError    ── GraphError, LeakageError                    fix the data
-    ├── LLMError     ── Unavailable, Refused, ReplyError            the model or its server
-    ├── KnowledgeError                                              the knowledge base or its file
-    └── NotFittedError, MissingExtra                                fix the call or the install
+LLMRGError
+├── ConfigError  ── PromptError, ResourceError                  fix the file
+├── DataError    ── GraphError, LeakageError                    fix the data
+├── LLMError     ── Unavailable, Refused, ReplyError            the model or its server
+├── KnowledgeError                                              the knowledge base or its file
+└── NotFittedError, MissingExtra                                fix the call or the install
 """
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from llmrg.errors import DataError
 from llmrg.types import Attributes, Item, ItemId, ItemIndex
 
 
@@ -47,12 +48,23 @@ def with_unique_titles(
 ) -> Catalog:
     """Build a catalogue whose titles can serve as names.
 
-    Empty titles become the item_id; a title that several items share gets " [item_id]" appended.
+    Empty titles become the item_id. A title that several items share gets " [item_id]" appended,
+    again and again while another item has that title already.
+
+    Raises:
+        DataError: if two items have the same id.
     """
+    repeated = [item_id for item_id, times in Counter(item_ids).items() if times > 1]
+    if repeated:
+        raise DataError(f"item_id {repeated[0]!r} names two items; give each item its own id")
     named = [title or item_id for item_id, title in zip(item_ids, titles, strict=True)]
     counts = Counter(named)
-    items = tuple(
-        Item(ItemId(i), title if counts[title] == 1 else f"{title} [{i}]", attrs)
-        for i, title, attrs in zip(item_ids, named, attributes, strict=True)
-    )
-    return Catalog(items)
+    taken = set(named)
+    items = []
+    for item_id, title, attrs in zip(item_ids, named, attributes, strict=True):
+        if counts[title] > 1:
+            while title in taken:
+                title = f"{title} [{item_id}]"
+            taken.add(title)
+        items.append(Item(ItemId(item_id), title, attrs))
+    return Catalog(tuple(items))

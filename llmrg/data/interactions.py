@@ -18,7 +18,8 @@ class Histories:
         user_ids: one per user. Shape (U,), dtype object (str).
         offsets: user u owns rows offsets[u]:offsets[u + 1]. Shape (U + 1,), int64.
         items: item indices, never 0. Shape (M,), int32.
-        timestamps: Unix seconds, or None where only the order is known. Shape (M,), int64.
+        timestamps: Unix seconds, never decreasing inside a user, or None where only the order is
+            known. Shape (M,), int64.
     """
 
     user_ids: NDArray[np.object_]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmrg.data.interactions import Histories, IntArray
-from llmrg.errors import DataError
+from llmrg.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +91,26 @@ def global_time(histories: Histories, *, valid: float = 0.1, test: float = 0.1) 
     it the validation period. A case is a user's first interaction inside a period, provided the
     user was seen before it. Interactions of one second never straddle a cut.
 
+    Args:
+        valid, test: shares of all interactions, each above 0 and together below 1.
+
     Raises:
+        ConfigError: if the shares leave a part empty.
         DataError: if there are no timestamps, or a period is left without cases.
     """
+    if valid <= 0 or test <= 0 or valid + test >= 1:
+        raise ConfigError(
+            "global_time needs valid and test above 0 and together below 1 "
+            f"(got {valid} and {test})"
+        )
     times = histories.timestamps
     if times is None:
         raise DataError("global_time needs timestamps; these interactions have only an order")
+    if not len(times):
+        raise DataError("global_time needs interactions; these histories are empty")
     ordered = np.sort(times)
-    valid_cut = int(ordered[int(len(ordered) * (1 - valid - test))])
-    test_cut = int(ordered[int(len(ordered) * (1 - test))])
+    valid_cut = int(ordered[_first_of_last(len(ordered), valid + test)])
+    test_cut = int(ordered[_first_of_last(len(ordered), test)])
     before_valid = _count_before(histories, times, valid_cut)
     before_test = _count_before(histories, times, test_cut)
     return Split(
@@ -108,6 +120,14 @@ def global_time(histories: Histories, *, valid: float = 0.1, test: float = 0.1) 
         test=_first_after(histories, before_test, histories.lengths, "test"),
         time_cut=valid_cut - 1,
     )
+
+
+def _first_of_last(count: int, share: float) -> int:
+    """Index of the first of the last `share` of `count` rows, at least one row.
+
+    Rounded down, but not past a whole number that the share misses in its last binary digit.
+    """
+    return min(math.floor(count * (1 - share) + 1e-9), count - 1)
 
 
 def _count_before(histories: Histories, times: IntArray, cut: int) -> IntArray:

@@ -65,6 +65,8 @@ class Recommender(ABC):
     ) -> tuple[NDArray[np.int32], Scores]:
         """Rank the `k` best items of each user; equal scores are ordered by item index.
 
+        A user with fewer than `k` items left gets the rest filled with items scored -inf.
+
         Returns:
             Item indices and their scores, best first. Both of shape (U, min(k, N - 1)).
         """
@@ -88,8 +90,15 @@ def mask_seen(scores: Scores, histories: Histories) -> None:
 def top_k(scores: Scores, k: int) -> tuple[NDArray[np.int32], Scores]:
     """Pick the `k` best columns of each row, best first, ties by column; column 0 never."""
     k = min(k, scores.shape[1] - 1)
-    candidates = np.argpartition(-scores[:, 1:], k - 1, axis=1)[:, :k] + 1
-    candidates.sort(axis=1)
+    items = scores[:, 1:]
+    worst = np.partition(items, -k, axis=1)[:, -k, None]
+    keep = items >= worst
+    # A partition picks arbitrarily among equal scores at the cut: keep the lowest columns of them.
+    crowded = np.flatnonzero(np.count_nonzero(keep, axis=1) > k)
+    tied = items[crowded] == worst[crowded]
+    room = k - np.count_nonzero(keep[crowded] & ~tied, axis=1, keepdims=True)
+    keep[crowded] &= ~tied | (np.cumsum(tied, axis=1, dtype=np.int32) <= room)
+    candidates = np.nonzero(keep)[1].reshape(len(scores), k) + 1
     picked = np.take_along_axis(scores, candidates, axis=1)
     order = np.argsort(-picked, axis=1, kind="stable")
     ranked = np.take_along_axis(candidates, order, axis=1).astype(np.int32)

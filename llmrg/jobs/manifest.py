@@ -1,0 +1,64 @@
+"""What a run was made of: enough to make it again, and to notice when it is not the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import llmrg
+
+PACKAGES = (
+    "llmrg", "numpy", "scipy", "pandas", "pyarrow", "torch", "torch-geometric", "safetensors",
+    "openai", "langchain-core", "sqlalchemy", "pydantic",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed the figures; packages that are not installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Digest of all Python files of the library, as they are on disk."""
+    root = Path(llmrg.__file__).parent
+    hasher = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        hasher.update(path.relative_to(root).as_posix().encode())
+        hasher.update(path.read_bytes())
+    return hasher.hexdigest()[:16]
+
+
+def fingerprint(parts: Mapping[str, Any]) -> str:
+    """Digest of what decides a run's figures, the library's own code included."""
+    text = json.dumps({**parts, "code": code_digest()}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def machine() -> dict[str, Any]:
+    """The machine in words, without its name."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+    }
+
+
+def peak_bytes() -> int:
+    """Most memory this process has held so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

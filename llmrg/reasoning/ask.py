@@ -1,0 +1,121 @@
+"""Ask a stage question: render the prompt, get a reply, check it; ask again once if it is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from llmrg.errors import PromptError, ReplyError
+from llmrg.llm.base import LLM, Message
+from llmrg.llm.prompts import Prompt, load_prompt
+from llmrg.llm.replies import parse, schema_of
+from llmrg.text import clean
+from llmrg.types import Attributes, Chain, Item, Step
+
+ReplyModel = TypeVar("ReplyModel", bound=BaseModel)
+
+Tally = Counter[str]
+"""What happened while one user's graph was built: "chain.asked", "verify.rejected", …"""
+
+SHOWN_STEPS = 6
+"""Newest steps of a chain that a question shows: enough to see its drift, and bounded."""
+
+
+@dataclass
+class Asker:
+    """Asks one reasoner; what it asks is counted in `tally`.
+
+    Attributes:
+        llm: who answers.
+        tally: counts for the user being worked on.
+    """
+
+    llm: LLM
+    tally: Tally = field(default_factory=Counter)
+
+    async def ask(self, stage: str, reply: type[ReplyModel], data: dict[str, Any]) -> ReplyModel:
+        """Ask the question of a stage about `data` and return the checked reply.
+
+        A reply that is not what was asked for is shown back once, with what is wrong.
+
+        Raises:
+            ReplyError: if the second reply is unusable too.
+            Unavailable, Refused: from the model.
+        """
+        question = _question(stage, reply)
+        request = question.prompt.request(
+            self.llm.model, schema=question.schema, data=json.dumps(data, ensure_ascii=False)
+        )
+        self.tally[f"{stage}.asked"] += 1
+        answer = await self.llm.complete(request)
+        try:
+            return parse(answer.text, reply)
+        except ReplyError as error:
+            self.tally[f"{stage}.reasked"] += 1
+            correction = Message("user", f"That reply cannot be used: {error}. Answer again.")
+            again = replace(
+                request,
+                messages=(*request.messages, Message("assistant", answer.text), correction),
+            )
+            return parse((await self.llm.complete(again)).text, reply)
+
+    def for_user(self) -> Asker:
+        """The same reasoner with a fresh tally."""
+        return Asker(self.llm)
+
+
+@dataclass(frozen=True)
+class _Question:
+    prompt: Prompt
+    reply: type[BaseModel]
+
+    @cached_property
+    def schema(self) -> str:
+        return schema_of(self.reply)
+
+
+_QUESTIONS: dict[str, _Question] = {}
+
+
+def _question(stage: str, reply: type[BaseModel]) -> _Question:
+    if stage not in _QUESTIONS:
+        prompt = load_prompt(stage)
+        if prompt.reply != reply.__name__:
+            raise PromptError(
+                f"prompts/{stage}.toml: reply is {prompt.reply!r}, the stage reads "
+                f"{reply.__name__!r}"
+            )
+        _QUESTIONS[stage] = _Question(prompt, reply)
+    return _QUESTIONS[stage]
+
+
+def prompt_digest(*stages: str) -> str:
+    """Digest of the words behind a verdict: the prompts of these stages, in order."""
+    return "+".join(_QUESTIONS[stage].prompt.digest[:8] for stage in stages if stage in _QUESTIONS)
+
+
+def describe_steps(chain: Chain) -> list[dict[str, str]]:
+    """A chain as data for a question, oldest first, its newest `SHOWN_STEPS` steps."""
+    return [_describe_step(step) for step in chain.steps[-SHOWN_STEPS:]]
+
+
+def _describe_step(step: Step) -> dict[str, str]:
+    described: dict[str, str] = {step.node.kind: clean(step.node.text)}
+    if step.reason:
+        described["because"] = clean(step.reason)
+    return described
+
+
+def describe_attributes(attributes: Attributes) -> list[str]:
+    """Attributes or a profile as "name: value" texts, at most twenty."""
+    return [f"{clean(name)}: {clean(value)}" for name, value in attributes[:20]]
+
+
+def describe_item(item: Item) -> dict[str, Any]:
+    """An item as data for a question."""
+    return {"title": clean(item.title), "attributes": describe_attributes(item.attributes)}
