@@ -127,8 +127,8 @@ class TrainTable(Table):
     device: str = "auto"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
-    batch_tokens: int = Field(default=4096, ge=1)
-    patience: int = Field(default=5, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
+    patience: int = Field(default=10, ge=1)
 
 
 class EvaluateTable(Table):

@@ -20,7 +20,9 @@ from llmrg.training import Epoch, History, Trainable, TrainSettings, fit_model, 
 from llmrg.training import progress as progress_module
 from llmrg.training.progress import Display
 
-SETTINGS = TrainSettings(epochs=4, learning_rate=0.1, weight_decay=0.0, device="cpu")
+SETTINGS = TrainSettings(
+    epochs=4, learning_rate=0.1, weight_decay=0.0, warmup_steps=8, device="cpu"
+)
 
 
 class Line(Trainable):
@@ -85,6 +87,18 @@ def test_the_seed_alone_decides_the_weights() -> None:
     assert torch.equal(fitted()[0].weight, fitted()[0].weight)
     other, _ = fitted(replace(SETTINGS, seed=1))
     assert not torch.equal(fitted()[0].weight, other.weight)
+
+
+def test_each_epoch_draws_its_own_batches() -> None:
+    drawn = []
+
+    def noted(rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches(rng):
+            drawn.append(batch[0])
+            yield batch
+
+    fit_model(Line(), noted, replace(SETTINGS, epochs=2))
+    assert len({tuple(inputs.flatten().tolist()) for inputs in drawn}) == 10
 
 
 def test_without_a_monitor_every_epoch_is_trained_and_the_last_one_kept() -> None:

@@ -43,7 +43,7 @@ def item_indices(table: GraphTable, index_of: dict[ItemId, int]) -> NDArray[np.i
     """Item index of every node of a table, 0 for nodes that are no item. Shape (M,).
 
     Raises:
-        GraphError: if an item node is not in the catalogue.
+        GraphError: if an item node is not in the catalog.
     """
     indices = np.zeros(len(table.keys), dtype=np.int64)
     is_item = table.kinds == ITEM
@@ -54,7 +54,7 @@ def item_indices(table: GraphTable, index_of: dict[ItemId, int]) -> NDArray[np.i
         step = int(np.argmax(table.node == node))
         user = table.user_ids[table.graph_of_steps()[step]]
         raise GraphError(
-            f"user {user!r}: item {table.keys[node]!r} of the graph is not in the catalogue; "
+            f"user {user!r}: item {table.keys[node]!r} of the graph is not in the catalog; "
             "were the graphs built with another one?"
         )
     return indices

@@ -26,8 +26,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Batch
-from torch_geometric.utils import scatter
+
+from llmrg.encoding.geometric import Graphs, scatter
 
 
 class GatedGraphCell(nn.Module):
@@ -80,7 +80,7 @@ class SRGNN(nn.Module):
         for weight in self.parameters():
             nn.init.uniform_(weight, -bound, bound)
 
-    def forward(self, states: Tensor, graphs: Batch) -> Tensor:
+    def forward(self, states: Tensor, graphs: Graphs) -> Tensor:
         """Encode G graphs.
 
         Args:

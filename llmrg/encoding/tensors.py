@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch_geometric.data import Batch
 
+from llmrg.encoding.geometric import Graphs
 from llmrg.encoding.leakage import ITEM, item_indices
 from llmrg.errors import GraphError
 from llmrg.graph_store import OBSERVED, GraphTable
@@ -49,12 +50,12 @@ class GraphInputs:
         """Number the nodes of a table and encode their texts, each distinct text once.
 
         Raises:
-            GraphError: if an item node is not in the catalogue, or `text_features` does not give
+            GraphError: if an item node is not in the catalog, or `text_features` does not give
                 one row per text.
         """
         items = item_indices(table, dict(index_of))
         other = items == 0
-        texts, rows = np.unique(table.texts[other].astype(str), return_inverse=True)
+        rows, texts = pd.factorize(table.texts[other])
         features = np.asarray(text_features(texts.tolist()), dtype=np.float32)
         if features.ndim != 2 or len(features) != len(texts):
             raise GraphError(
@@ -64,14 +65,14 @@ class GraphInputs:
         ids[other] = len(index_of) + 1 + rows
         return cls(table, ids, features)
 
-    def batch(self, rows: IntArray, prefixes: IntArray, variant: Variant) -> Batch:
+    def batch(self, rows: IntArray, prefixes: IntArray, variant: Variant) -> Graphs:
         """Lay out the graphs of B queries as `prefix_graphs` does, with model ids as `x`."""
         return prefix_graphs(self.table, self.ids, rows, prefixes, variant)
 
 
 def prefix_graphs(
     table: GraphTable, ids: IntArray, rows: IntArray, prefixes: IntArray, variant: Variant
-) -> Batch:
+) -> Graphs:
     """Lay out graphs as they stood after their first items: `until(n)` of each query.
 
     Args:
@@ -101,7 +102,7 @@ def prefix_graphs(
     height = max(len(nodes), 1)
     edges = np.unique(above * height + node_of_step[child])
     sizes = np.bincount(query_of_node, minlength=len(rows))
-    return Batch(
+    return Graphs(
         x=torch.from_numpy(ids[table_node]),
         edge_index=torch.from_numpy(np.stack(np.divmod(edges, height))),
         batch=torch.from_numpy(query_of_node),

@@ -84,6 +84,7 @@ def _learning(runs: tuple[LearningCurves, ...]) -> str:
         lines = [
             Line(Curve("", tuple(map(float, run.epochs)), getattr(run, name)), color[run.system])
             for run in runs
+            if getattr(run, name)
         ]
         picture = plot(lines, name=name, x_label="epoch", y_label=label, x="count")
         panels.append(_panel(picture, label.capitalize() + " by epoch"))

@@ -88,7 +88,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class LearningCurves:
-    """How one system learned with one seed; the three tuples are equally long.
+    """How one system learned with one seed; the tuples are equally long, or empty.
 
     Attributes:
         epochs: from 1.

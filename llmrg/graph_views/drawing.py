@@ -135,7 +135,7 @@ def _told(excerpt: Excerpt, index: int) -> str:
     step: Step = excerpt.step(index)
     parent = excerpt.step(excerpt.parent(index))
     told = f"{parent.node.text} → {step.node.text}"
-    if reason := clean(step.reason):
+    if reason := clean(step.reason).rstrip("."):
         told += f": {reason}"
     if step.origin == "imagined":
         told += " (imagined)"

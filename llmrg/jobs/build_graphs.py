@@ -1,14 +1,7 @@
 """Build one verified reasoning graph per user; running it again resumes.
 
-A folder of graphs holds
-
-    manifest.json   what the graphs were built from; a job with other settings is refused
-    train/          graphs of the training histories: the only ones training may read
-    test/           the same graphs, grown by the items that became known before the test item
-    summary.json    counts
-    timing.json     seconds spent, over all runs
-
-The knowledge base learns from `train/` alone; `test/` is built when it has learned all.
+What the folder of graphs holds is told in `graph_folder`. The knowledge base learns from the
+training graphs alone; test-time graphs are grown when it has learned all there is to learn.
 """
 
 from __future__ import annotations
@@ -18,14 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from llmrg.config import Job
-from llmrg.errors import ConfigError, LLMError, Unavailable
-from llmrg.graph_store import read_graphs
-from llmrg.jobs.files import read_json, write_json
+from llmrg.errors import LLMError, Unavailable
+from llmrg.jobs.graph_folder import (
+    TEST,
+    TRAIN,
+    GraphSummary,
+    add_seconds,
+    check_manifest,
+    describe_build,
+    graphs_folder,
+    summarize,
+)
 from llmrg.jobs.prepare import Prepared, Reasoners, make_reasoners, prepare
 from llmrg.jobs.progress import Advance, progress
 from llmrg.jobs.rounds import (
@@ -34,41 +35,19 @@ from llmrg.jobs.rounds import (
     Outcome,
     Round,
     RoundFiles,
-    count_files,
     plan_rounds,
     write_user,
 )
 from llmrg.knowledge.base import EVERYONE, KnowledgeBase, NoKnowledge
 from llmrg.knowledge.improve import lessons_of
 from llmrg.knowledge.store import KnowledgeStore, user_token
-from llmrg.llm.prompts import load_prompt
 from llmrg.reasoning.ask import Asker
 from llmrg.reasoning.build import Builder, ReasoningSettings
 from llmrg.reasoning.ground import Grounder
 from llmrg.text import HashingEncoder
 from llmrg.types import ReasoningGraph, UserHistory
 
-FORMAT_VERSION = 1
 TITLE_VECTOR_SIZE = 512
-STAGES = ("chain", "extend", "verify", "score")
-
-TRAIN, TEST = "train", "test"
-
-
-@dataclass(frozen=True)
-class GraphSummary:
-    """What a finished job counted.
-
-    Attributes:
-        users: graphs that were built.
-        failed: users whose graph could not be built; the same command tries them again.
-        tally: counts over all users, training and test: "chain.asked", "verify.rejected", …
-    """
-
-    users: int
-    failed: tuple[FailedUser, ...]
-    tally: Counter[str]
-    reasoner: str
 
 
 def build_graphs(job: Job, *, limit: int | None = None) -> GraphSummary:
@@ -81,13 +60,12 @@ def build_graphs(job: Job, *, limit: int | None = None) -> GraphSummary:
         ConfigError: if the folder holds graphs built from something else.
         Unavailable: if nobody in a round could be answered; running again resumes.
     """
-    return asyncio.run(_Build.of(job, prepare(job), limit).run())
+    return build_prepared(job, prepare(job), limit=limit)
 
 
-def graphs_folder(job: Job, limit: int | None = None) -> Path:
-    """Where a job's graphs are; a limited job is a rehearsal and has a folder of its own."""
-    path = job.graphs.path
-    return path if limit is None else path.with_name(f"{path.name}-first-{limit}")
+def build_prepared(job: Job, prepared: Prepared, *, limit: int | None = None) -> GraphSummary:
+    """Run or resume a job on data that is loaded already; raises what `build_graphs` does."""
+    return asyncio.run(_Build.of(job, prepared, limit).run())
 
 
 @dataclass
@@ -124,7 +102,7 @@ class _Build:
     async def run(self) -> GraphSummary:
         started = time.monotonic()
         try:
-            self._check_manifest()
+            check_manifest(self.folder, self._described())
             rounds = plan_rounds(self.users, self.job.reasoning.round_size)
             with progress("reasoning", self.users, unit="users") as advance:
                 for each in rounds:
@@ -132,16 +110,20 @@ class _Build:
             with progress("test-time graphs", self.users, unit="users") as advance:
                 for each in rounds:
                     await self._test_round(each, advance)
-            return self._summarize()
+            return summarize(self.folder, self.reasoners.name)
         finally:
-            self._add_seconds(time.monotonic() - started)
+            add_seconds(self.folder, time.monotonic() - started)
             self.knowledge.close()
 
-    def _add_seconds(self, seconds: float) -> None:
-        """Keep the time spent so far beside the graphs; it alone differs from run to run."""
-        path = self.folder / "timing.json"
-        before = read_json(path, made_by="llmrg run")["seconds"] if path.is_file() else 0.0
-        write_json(path, {"seconds": round(before + seconds, 3)})
+    def _described(self) -> dict[str, Any]:
+        described: dict[str, Any] = describe_build(
+            self.job,
+            data=self.prepared.dataset.name,
+            cut=self.prepared.split.cut(),
+            users=self.users,
+            reasoners=[llm.name for llm in self.reasoners.llms],
+        )
+        return described
 
     async def _train_round(self, each: Round, advance: Advance) -> None:
         files = RoundFiles(self.folder / TRAIN, each.name)
@@ -239,70 +221,10 @@ class _Build:
             known = int(self.prepared.split.test.histories.lengths[case])
         return self.prepared.dataset.user_history(row).until(known)
 
-    @property
+    @cached_property
     def _test_rows(self) -> dict[str, int]:
-        if not hasattr(self, "_cached_test_rows"):
-            users = self.prepared.split.test.histories.user_ids.tolist()
-            self._cached_test_rows = {str(user): case for case, user in enumerate(users)}
-        return self._cached_test_rows
-
-    def _check_manifest(self) -> None:
-        """Write what this folder is built from, or refuse to mix it with something else."""
-        path = self.folder / "manifest.json"
-        wanted = self._manifest()
-        if not path.is_file():
-            write_json(path, wanted)
-            return
-        found = read_json(path, made_by="llmrg run pipelines/build_graphs.toml")
-        different = [key for key in wanted if found.get(key) != wanted[key]]
-        if different:
-            key = different[0]
-            raise ConfigError(
-                f"{self.folder} holds graphs built with another {key} "
-                f"(there {found.get(key)!r}, now {wanted[key]!r}); set [graphs] path to another "
-                "folder, or delete this one"
-            )
-
-    def _manifest(self) -> dict[str, Any]:
-        job = self.job
-        return {
-            "format": FORMAT_VERSION,
-            "data": self.prepared.dataset.name,
-            "cut": self.prepared.split.cut(),
-            "users": self.users,
-            "reasoners": [llm.name for llm in self.reasoners.llms],
-            "strategy": job.reasoning.strategy,
-            "settings": {
-                "max_length": job.data.max_length,
-                **job.reasoning.model_dump(exclude={"strategy"}),
-                **{f"verify.{k}": v for k, v in job.verify.model_dump().items()},
-                **{f"extend.{k}": v for k, v in job.extend.model_dump().items()},
-                "knowledge.enabled": job.knowledge.enabled,
-            },
-            "prompts": {stage: load_prompt(stage).digest[:16] for stage in STAGES},
-        }
-
-    def _summarize(self) -> GraphSummary:
-        tally: Counter[str] = Counter()
-        failed: list[FailedUser] = []
-        users = 0
-        for phase in (TRAIN, TEST):
-            for counts in count_files(self.folder / phase):
-                for user in counts["users"]:
-                    tally.update(user["tally"])
-                failed += [FailedUser(**user) for user in counts["failed"]]
-                users += len(counts["users"]) if phase == TRAIN else 0
-        summary = GraphSummary(users, tuple(failed), tally, self.reasoners.name)
-        write_json(
-            self.folder / "summary.json",
-            {
-                "users": users,
-                "failed": [user.user_id for user in failed],
-                "reasoner": summary.reasoner,
-                "tally": dict(sorted(tally.items())),
-            },
-        )
-        return summary
+        users = self.prepared.split.test.histories.user_ids.tolist()
+        return {str(user): case for case, user in enumerate(users)}
 
 
 def _lessons(users: list[BuiltUser], scope: str) -> Iterable[Any]:
@@ -320,8 +242,3 @@ def reasoning_settings(job: Job) -> ReasoningSettings:
         per_chain=job.extend.per_chain,
         threshold=job.verify.threshold,
     )
-
-
-def load_graphs(folder: Path, phase: str) -> Iterable[ReasoningGraph]:
-    """The graphs of a finished job: "train" or "test"."""
-    return read_graphs(folder / phase)

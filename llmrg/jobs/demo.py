@@ -10,10 +10,11 @@ import numpy as np
 from llmrg.config import Job
 from llmrg.evaluation.report_types import ReportPage, UserStory
 from llmrg.graph_store import read_graph
-from llmrg.jobs.build_graphs import TEST, build_graphs, graphs_folder
+from llmrg.jobs.build_graphs import build_graphs
 from llmrg.jobs.experiment import Run
 from llmrg.jobs.files import write_json
 from llmrg.jobs.graph_figures import graph_report, hit_curve, read_summary, stage_calls
+from llmrg.jobs.graph_folder import TEST, graphs_folder
 from llmrg.jobs.manifest import machine, peak_bytes, versions
 from llmrg.jobs.prepare import Prepared, prepare
 from llmrg.jobs.progress import tell

@@ -2,7 +2,7 @@
 
 A run folder holds
 
-    manifest.json         settings, versions, digests; a finished run with the same one is not repeated
+    manifest.json         settings, versions, digests; a run that is there already is not repeated
     report.json           every figure
     predictions.parquet   the best 100 items per user and seed, from which the figures follow
     seed-N/               the trained model, as safetensors and JSON
@@ -143,9 +143,8 @@ def _run_seed(
     valid = Evaluator(split.valid, at=at).evaluate(recommender)
     recommender.save(folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
-    figures = test.metrics()
-    shown = f"{CHOOSE_BY} {valid.metrics((10,))[CHOOSE_BY]:.4f} valid"
-    tell(f"{system.name}, seed {seed}: {shown}, {figures[f'ndcg@{at[-1]}']:.4f} ndcg@{at[-1]} test")
+    shown = [f"{each.metrics((10,))[CHOOSE_BY]:.4f}" for each in (valid, test)]
+    tell(f"{system.name}, seed {seed}: {CHOOSE_BY} {shown[0]} on validation, {shown[1]} on test")
     return recommender, test, valid
 
 

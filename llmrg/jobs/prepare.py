@@ -14,7 +14,8 @@ from llmrg.data.splits import SPLITS, Split
 from llmrg.data.transitions import folds_of
 from llmrg.errors import ConfigError
 from llmrg.llm.base import LLM
-from llmrg.llm.catalog_reasoner import CatalogReasoner, gather_evidence
+from llmrg.llm.catalog_reasoner import CatalogReasoner
+from llmrg.llm.evidence import gather_evidence
 from llmrg.llm.ledger import Ledger
 from llmrg.llm.wrappers import Cached, Metered
 

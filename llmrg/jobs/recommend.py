@@ -11,8 +11,8 @@ from llmrg.config import Job
 from llmrg.data.catalog import Catalog
 from llmrg.errors import DataError
 from llmrg.graph_store import read_graph
-from llmrg.jobs.build_graphs import TEST
 from llmrg.jobs.files import read_json
+from llmrg.jobs.graph_folder import TEST
 from llmrg.jobs.prepare import prepare
 from llmrg.types import Chain, ItemId, ReasoningGraph, Recommendation, UserId
 

@@ -45,8 +45,9 @@ def run_job(job: Job, *, limit: int | None = None) -> Outcome:
 
 
 def _build(job: Job, limit: int | None) -> Outcome:
-    from llmrg.jobs.build_graphs import build_graphs, graphs_folder
+    from llmrg.jobs.build_graphs import build_graphs
     from llmrg.jobs.graph_figures import graph_report
+    from llmrg.jobs.graph_folder import graphs_folder
 
     summary = build_graphs(job, limit=limit)
     folder = graphs_folder(job, limit)

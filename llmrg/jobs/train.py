@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from llmrg.config import Job
 from llmrg.errors import MissingExtra
 from llmrg.graph_store import GraphTable
-from llmrg.jobs.build_graphs import TEST, TRAIN
 from llmrg.jobs.experiment import Run, System, run_system
 from llmrg.jobs.files import read_json
 from llmrg.jobs.graph_figures import graph_report
+from llmrg.jobs.graph_folder import TEST, TRAIN
 from llmrg.jobs.prepare import Prepared, prepare
 from llmrg.jobs.report import page_of, write_page
 from llmrg.recommenders.base import Recommender
@@ -147,18 +147,17 @@ def _make_host(job: Job, seed: int, checkpoint: Path) -> Recommender:
 
 def _make_fused(job: Job, tables: list[GraphTable], seed: int, checkpoint: Path) -> Recommender:
     settings = {"max_length": job.data.max_length, **job.recommender.settings}
-    return create(
-        "fused",
-        {
-            "host": job.recommender.name,
-            "host_settings": settings,
-            "training": train_settings(job, seed),
-            "checkpoint": checkpoint,
-            "graphs": tables,
-            "text_features": text_features,
-            **job.fusion.settings,
-        },
+    from llmrg.recommenders.fused import Fused
+
+    recommender = Fused(
+        host=job.recommender.name,
+        host_settings=settings,
+        training=train_settings(job, seed),
+        checkpoint=checkpoint,
+        **job.fusion.settings,
     )
+    recommender.attach(tables, text_features)
+    return recommender
 
 
 def text_features(texts: Any) -> Any:

@@ -16,11 +16,8 @@ as a score is the percentile of y among all items by s(x, ·): 50 is what a blin
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,49 +25,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from llmrg.data.catalog import Catalog
-from llmrg.data.interactions import Histories
-from llmrg.data.profiles import count_profiles
-from llmrg.data.transitions import count_transitions
 from llmrg.errors import Refused
 from llmrg.llm.base import Reply, Request
-from llmrg.types import MASK, Attributes
-
-Row = NDArray[np.float32]
+from llmrg.llm.evidence import Evidence, Row, attribute_matrix, evidence_digest, profile_lifts
+from llmrg.types import MASK
 
 ATTRIBUTE_WEIGHT = 0.1
 PROFILE_LIFT = 1.5  # how much more often than others the users of an entry must take an item
 LINK_PERCENTILE = 95.0  # a chain is continued by the items among its tip's 5 % strongest
 CACHED_NUMBERS = 2**25  # rows of strengths kept in memory, in numbers of 4 bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What a catalogue reasoner may know about behavior: counts over a chosen set of users.
-
-    Attributes:
-        transitions: distance-weighted counts of ordered pairs. Shape (N, N).
-        pairs: the same pairs counted once each; only quoted in reasons. Shape (N, N).
-        profile_texts: P profile entries as "name: value".
-        profile_items: how many users of each entry took each item. Shape (P, N).
-    """
-
-    transitions: sparse.csr_array
-    pairs: sparse.csr_array
-    profile_texts: list[str]
-    profile_items: sparse.csr_array
-
-
-def gather_evidence(
-    histories: Histories, profiles: Sequence[Attributes], num_items: int
-) -> Evidence:
-    """Count what the users of `histories` did."""
-    texts, items = count_profiles(histories, profiles, num_items)
-    return Evidence(
-        transitions=count_transitions(histories, num_items),
-        pairs=count_transitions(histories, num_items, weighted=False),
-        profile_texts=texts,
-        profile_items=items,
-    )
 
 
 class CatalogReasoner:
@@ -95,14 +58,14 @@ class CatalogReasoner:
         self._pairs = evidence.pairs
         self._outgoing = np.sqrt(1.0 + np.asarray(transitions.sum(axis=1)).ravel())
         self._incoming = np.sqrt(1.0 + np.asarray(transitions.sum(axis=0)).ravel())
-        self._texts, self._attributes, self._rarity = _attribute_matrix(catalog)
+        self._texts, self._attributes, self._rarity = attribute_matrix(catalog)
         self._items = sparse.csr_array(self._attributes.T)  # (K, N): which items have it
         self._everything = np.arange(1, catalog.num_items, dtype=np.int32)
-        self._profiles = _profile_lifts(evidence)
+        self._profiles = profile_lifts(evidence)
         self._column = {text: column for column, text in enumerate(self._texts)}
         self._rows: OrderedDict[int, tuple[Row, Row]] = OrderedDict()
         self._max_rows = max(64, CACHED_NUMBERS // catalog.num_items)
-        self.model = f"{label}-{_digest(catalog, evidence)}"
+        self.model = f"{label}-{evidence_digest(catalog, evidence)}"
 
     @property
     def name(self) -> str:
@@ -187,6 +150,8 @@ class CatalogReasoner:
     def _score(self, data: dict[str, Any]) -> dict[str, Any]:
         """Percentile of the truth among all items, by how strongly the guess is linked to it."""
         truth, guess = data["truth"], data["guess"]
+        if truth == guess:
+            return {"score": 100}
         if data["kind"] == "item":
             index_of = self._catalog.index_of_title
             if truth not in index_of or guess not in index_of:
@@ -273,42 +238,6 @@ _ANSWERS = {
 }
 
 
-def _attribute_matrix(catalog: Catalog) -> tuple[list[str], sparse.csr_array, Row]:
-    """Attribute texts, the (N, K) matrix of unit rows weighted by rarity, and the rarity (K,)."""
-    texts: dict[str, int] = {}
-    rows, columns = [], []
-    for index, item in enumerate(catalog.items, start=1):
-        for name, value in item.attributes:
-            rows.append(index)
-            columns.append(texts.setdefault(f"{name}: {value}", len(texts)))
-    frequency = np.maximum(np.bincount(columns, minlength=len(texts)), 1)
-    rarity = np.log(len(catalog.items) / frequency + 1.0).astype(np.float32)
-    shape = (catalog.num_items, len(texts))
-    values = rarity[columns] if columns else np.zeros(0, dtype=np.float32)
-    matrix = sparse.csr_array((values, (rows, columns)), shape=shape, dtype=np.float32)
-    norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    scale = sparse.dia_array((1.0 / np.maximum(norms, 1e-9), 0), shape=(shape[0], shape[0]))
-    return list(texts), sparse.csr_array((scale @ matrix).astype(np.float32)), rarity
-
-
-def _profile_lifts(evidence: Evidence) -> dict[str, Row]:
-    """For each profile entry, how much more often its users take each item than others do. (N,)."""
-    taken = evidence.profile_items.toarray()
-    if not len(taken):
-        return {}
-    share = (taken + 1.0) / (taken.sum(axis=1, keepdims=True) + taken.shape[1])
-    total = _totals_by_name(evidence.profile_texts, taken)
-    overall = (total + 1.0) / (total.sum(axis=1, keepdims=True) + taken.shape[1])
-    lifts = (share / overall).astype(np.float32)
-    return dict(zip(evidence.profile_texts, lifts, strict=True))
-
-
-def _totals_by_name(texts: list[str], taken: Row) -> Row:
-    """Counts over all entries of the same name, so that unknown profiles do not count. (P, N)."""
-    names = np.array([text.partition(": ")[0] for text in texts])
-    return np.stack([taken[names == name].sum(axis=0) for name in names])
-
-
 def _row(matrix: sparse.csr_array, row: int) -> NDArray[np.int32]:
     """Columns stored in one row; slicing a sparse array would cost a hundred times as much."""
     columns: NDArray[np.int32] = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
@@ -328,13 +257,3 @@ def _alike(first: Row, second: Row) -> int:
     """Cosine as a percentage."""
     lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
     return int(100 * float(first @ second) / max(lengths, 1e-9))
-
-
-def _digest(catalog: Catalog, evidence: Evidence) -> str:
-    hasher = hashlib.sha256()
-    for item in catalog.items:
-        hasher.update(json.dumps([item.item_id, item.title, item.attributes]).encode())
-    for matrix in (evidence.transitions, evidence.profile_items):
-        for part in (matrix.indptr, matrix.indices, matrix.data):
-            hasher.update(part.tobytes())
-    return hasher.hexdigest()[:8]

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # Possessive (`++`, `*+`): a string that never closes must not be searched again and again.
 _STRING_OR_BRACE = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[{}]', re.DOTALL)
+_TRIED = 100  # stretches in braces; no honest prose has more before its answer
 _SHOWN = 3  # validation errors named in a message
 _LONGEST = 200  # characters of any foreign text in a message
 
@@ -62,12 +64,7 @@ def _value_of(text: str) -> Any:
     trouble = ""
     for candidate in _candidates(text):
         try:
-            return json.loads(
-                candidate,
-                object_pairs_hook=_without_duplicates,
-                parse_constant=_finite,
-                parse_float=_finite,
-            )
+            return _decoded(candidate)
         except json.JSONDecodeError as error:
             trouble = trouble or f"{error.msg} at line {error.lineno}, column {error.colno}"
         except ValueError as error:  # JSON in form, but no honest answer looks like this
@@ -80,6 +77,15 @@ def _value_of(text: str) -> Any:
     raise ReplyError(f"the reply is not the JSON that was asked for: {trouble}", text=text)
 
 
+def _decoded(text: str) -> Any:
+    value = json.loads(
+        text, object_pairs_hook=_without_duplicates, parse_constant=_finite, parse_float=_finite
+    )
+    # JSON can spell half a character, which no file takes: UnicodeEncodeError is a ValueError too.
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 def _candidates(text: str) -> Iterator[str]:
     """What may be the JSON, likeliest first."""
     bare = text.strip()
@@ -88,7 +94,7 @@ def _candidates(text: str) -> Iterator[str]:
     opening, _, rest = bare.partition("\n")
     if opening.startswith("```") and rest.endswith("```"):
         yield rest.removesuffix("```")
-    yield from _objects(text)
+    yield from islice(_objects(text), _TRIED)
 
 
 def _objects(text: str) -> Iterator[str]:

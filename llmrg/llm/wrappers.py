@@ -59,10 +59,10 @@ class Cached:
             return reply
         except Exception as error:
             answer.set_exception(error)
-            answer.exception()  # marks it as seen: there may be nobody else waiting
             raise
         finally:
-            answer.cancel()  # does nothing unless we were cancelled on the way
+            # Tells those who wait if we were cancelled; otherwise it only marks an error as seen.
+            answer.cancel()
             del self._asking[digest]
 
     async def _recall_or_ask(self, digest: str, request: Request) -> Reply:

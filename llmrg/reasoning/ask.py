@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,6 +14,7 @@ from llmrg.errors import PromptError, ReplyError
 from llmrg.llm.base import LLM, Message
 from llmrg.llm.prompts import Prompt, load_prompt
 from llmrg.llm.replies import parse, schema_of
+from llmrg.reasoning.stages import REPLIES
 from llmrg.text import clean
 from llmrg.types import Attributes, Chain, Item, Step
 
@@ -47,10 +48,8 @@ class Asker:
             ReplyError: if the second reply is unusable too.
             Unavailable, Refused: from the model.
         """
-        question = _question(stage, reply)
-        request = question.prompt.request(
-            self.llm.model, schema=question.schema, data=json.dumps(data, ensure_ascii=False)
-        )
+        text = json.dumps(data, ensure_ascii=False)
+        request = question(stage).request(self.llm.model, data=text)
         self.tally[f"{stage}.asked"] += 1
         answer = await self.llm.complete(request)
         try:
@@ -69,34 +68,26 @@ class Asker:
         return Asker(self.llm)
 
 
-@dataclass(frozen=True)
-class _Question:
-    prompt: Prompt
-    reply: type[BaseModel]
+@lru_cache(maxsize=len(REPLIES))
+def question(stage: str) -> Prompt:
+    """The prompt of a stage together with the schema of its reply; its digest covers both.
 
-    @cached_property
-    def schema(self) -> str:
-        return schema_of(self.reply)
-
-
-_QUESTIONS: dict[str, _Question] = {}
-
-
-def _question(stage: str, reply: type[BaseModel]) -> _Question:
-    if stage not in _QUESTIONS:
-        prompt = load_prompt(stage)
-        if prompt.reply != reply.__name__:
-            raise PromptError(
-                f"prompts/{stage}.toml: reply is {prompt.reply!r}, the stage reads "
-                f"{reply.__name__!r}"
-            )
-        _QUESTIONS[stage] = _Question(prompt, reply)
-    return _QUESTIONS[stage]
+    Raises:
+        PromptError: if the prompt file asks for another reply than the stage reads.
+    """
+    reply = REPLIES[stage]
+    prompt = load_prompt(stage, schema=schema_of(reply))
+    if prompt.reply != reply.__name__:
+        raise PromptError(
+            f"prompts/{stage}.toml: reply is {prompt.reply!r}, the stage reads {reply.__name__!r}"
+        )
+    return prompt
 
 
+@lru_cache(maxsize=16)
 def prompt_digest(*stages: str) -> str:
     """Digest of the words behind a verdict: the prompts of these stages, in order."""
-    return "+".join(_QUESTIONS[stage].prompt.digest[:8] for stage in stages if stage in _QUESTIONS)
+    return "+".join(question(stage).digest[:8] for stage in stages)
 
 
 def describe_steps(chain: Chain) -> list[dict[str, str]]:

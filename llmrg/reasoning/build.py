@@ -129,7 +129,7 @@ class Builder:
             elif proposal.parent < 0 and not proposal.via:
                 kept.append(proposal)  # a bare root links nothing
             elif not self.settings.threshold:
-                kept.append(replace(proposal, verdict=_unquestioned(self.asker)))
+                kept.append(replace(proposal, verdict=_unquestioned(self.asker.llm.name)))
             else:
                 verdict = await verify(
                     self.asker,
@@ -137,6 +137,7 @@ class Builder:
                     new_steps=1 + len(proposal.via),
                     profile=draft.history.profile,
                     threshold=self.settings.threshold,
+                    proposed_by="chain" if origin == "observed" else "extend",
                 )
                 if verdict.accepted:
                     kept.append(replace(proposal, verdict=verdict))
@@ -158,6 +159,6 @@ def _remembered(link: Link, parent: int) -> Proposal:
     return Proposal(parent, link.via, link.target, link.reason, verdict)
 
 
-def _unquestioned(asker: Asker) -> Verdict:
+def _unquestioned(reasoner: str) -> Verdict:
     """The verdict of a job that turned verification off: accepted, and worth nothing as proof."""
-    return Verdict(0.0, True, None, "", "", asker.llm.name, "")
+    return Verdict(0.0, True, None, "", "", reasoner, "")

@@ -9,29 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from llmrg.errors import ReplyError
 from llmrg.reasoning.ask import Asker, describe_attributes, describe_item, describe_steps
 from llmrg.reasoning.draft import Draft, Proposal
+from llmrg.reasoning.stages import ChainReply
 from llmrg.text import clean
 from llmrg.types import Attributes, Item, Node
-
-
-class LinkReply(BaseModel):
-    """One chain the item continues; chain 0 starts a new one."""
-
-    model_config = ConfigDict(extra="forbid")
-    chain: int = Field(ge=0, le=99)
-    reason: str = Field(max_length=300)
-    via: list[str] = Field(default_factory=list, max_length=3)
-
-
-class ChainReply(BaseModel):
-    """The reply to prompts/chain.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-    links: list[LinkReply] = Field(max_length=12)
 
 
 async def propose(

@@ -7,32 +7,15 @@ it from the knowledge base.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from llmrg.data.catalog import Catalog
 from llmrg.errors import ReplyError
 from llmrg.reasoning.ask import Asker, describe_attributes, describe_steps
 from llmrg.reasoning.chain import known_vias, via_nodes
 from llmrg.reasoning.draft import Draft, Proposal
 from llmrg.reasoning.ground import Grounder
+from llmrg.reasoning.stages import ExtendReply
 from llmrg.text import clean
 from llmrg.types import Item, Node
-
-
-class NextReply(BaseModel):
-    """One imagined item."""
-
-    model_config = ConfigDict(extra="forbid")
-    title: str = Field(max_length=300)
-    reason: str = Field(max_length=300)
-    via: list[str] = Field(default_factory=list, max_length=3)
-
-
-class ExtendReply(BaseModel):
-    """The reply to prompts/extend.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-    next: list[NextReply] = Field(max_length=20)
 
 
 async def extend(

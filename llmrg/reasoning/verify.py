@@ -11,30 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from llmrg.errors import ReplyError
 from llmrg.reasoning.ask import Asker, describe_attributes, describe_steps, prompt_digest
+from llmrg.reasoning.stages import ScoreReply, VerifyReply
 from llmrg.text import clean, normalize
 from llmrg.types import Attributes, Chain, Node, Verdict
 
 
-class VerifyReply(BaseModel):
-    """The reply to prompts/verify.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-    answer: str = Field(max_length=300)
-
-
-class ScoreReply(BaseModel):
-    """The reply to prompts/score.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-    score: int = Field(ge=0, le=100)
-
-
 async def verify(
-    asker: Asker, chain: Chain, *, new_steps: int, profile: Attributes, threshold: float
+    asker: Asker,
+    chain: Chain,
+    *,
+    new_steps: int,
+    profile: Attributes,
+    threshold: float,
+    proposed_by: str = "chain",
 ) -> Verdict:
     """Question the newest link of a chain.
 
@@ -42,6 +33,7 @@ async def verify(
         chain: as it would read with the link attached.
         new_steps: how many of its last steps belong to the link.
         threshold: smallest accepted score, 0 to 100.
+        proposed_by: the stage that thought of the link, for its provenance.
 
     Returns:
         The verdict. A reply that stays unusable is counted as "verify.invalid" and scores 0: what
@@ -69,7 +61,7 @@ async def verify(
         hidden=hidden.key,
         answered=answer,
         reasoner=asker.llm.name,
-        prompt=prompt_digest("verify", "score"),
+        prompt=prompt_digest(proposed_by, "verify", "score"),
     )
 
 

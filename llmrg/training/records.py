@@ -29,8 +29,8 @@ class TrainSettings:
     epochs: int = 100
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    batch_tokens: int = 4096
-    patience: int = 5
+    batch_tokens: int = 1024
+    patience: int = 10
     validate_every: int = 1
     clip_norm: float = 5.0
     warmup_steps: int = 0

@@ -29,6 +29,19 @@ def a_request(text: str = "Which item comes next?", **fields: object) -> Request
     return replace(request, **fields)  # type: ignore[arg-type]
 
 
+def complete(llm: LLM, request: Request) -> Reply:
+    """Ask once, and close the LLM where it can be closed."""
+
+    async def once() -> Reply:
+        try:
+            return await llm.complete(request)
+        finally:
+            if close := getattr(llm, "close", None):
+                await close()
+
+    return asyncio.run(once())
+
+
 class LLMContract:
     """Subclasses write `answering` and `failing`."""
 
@@ -50,12 +63,12 @@ class LLMContract:
     def test_it_stays_who_it_is(self):
         llm, request = self.answering()
         before = (llm.name, llm.model)
-        asyncio.run(llm.complete(request))
+        complete(llm, request)
         assert (llm.name, llm.model) == before
 
     def test_an_answer_is_a_reply_with_text(self):
         llm, request = self.answering()
-        reply = asyncio.run(llm.complete(request))
+        reply = complete(llm, request)
         assert isinstance(reply, Reply)
         assert reply.text.strip()
         assert reply.finish_reason in get_args(FinishReason)
@@ -65,7 +78,7 @@ class LLMContract:
     def test_a_failure_is_an_llm_error_that_says_something(self):
         llm, request = self.failing()
         with pytest.raises(LLMError) as caught:
-            asyncio.run(llm.complete(request))
+            complete(llm, request)
         assert str(caught.value).strip()
 
 
@@ -89,12 +102,12 @@ class WrapperContract(LLMContract):
     def test_the_request_reaches_the_llm_inside_untouched(self):
         inside = Scripted("an answer")
         request = a_request(stage="verify", temperature=0.7, stop=("\n",), sample_index=3)
-        asyncio.run(self.wrap(inside).complete(request))
+        complete(self.wrap(inside), request)
         assert inside.requests == [request]
 
     def test_the_reply_comes_out_untouched(self):
         reply = Reply("cut", "length", Usage(3, 2, 1, 1), model="tiny-2", latency_s=0.25)
-        assert asyncio.run(self.wrap(Scripted(reply)).complete(a_request())) == reply
+        assert complete(self.wrap(Scripted(reply)), a_request()) == reply
 
     @pytest.mark.parametrize(
         "error",
@@ -108,13 +121,13 @@ class WrapperContract(LLMContract):
     )
     def test_an_llm_error_comes_out_as_the_very_same_error(self, error):
         with pytest.raises(LLMError) as caught:
-            asyncio.run(self.wrap(Scripted(error)).complete(a_request()))
+            complete(self.wrap(Scripted(error)), a_request())
         assert caught.value is error
 
     def test_an_error_it_does_not_know_passes_through(self):
         error = ZeroDivisionError("a bug somewhere")
         with pytest.raises(ZeroDivisionError) as caught:
-            asyncio.run(self.wrap(Scripted(error)).complete(a_request()))
+            complete(self.wrap(Scripted(error)), a_request())
         assert caught.value is error
 
     def test_cancelling_it_cancels_what_is_inside(self):

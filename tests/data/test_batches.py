@@ -91,6 +91,16 @@ def test_the_generator_alone_decides_the_order_of_an_epoch() -> None:
     assert pairs_of(windows, 5, max_tokens=128) != pairs_of(windows, 6, max_tokens=128)
 
 
+def test_each_epoch_mixes_windows_and_lengths_anew() -> None:
+    windows = cut_windows(random_histories(seed=4, num_users=200), 40)
+    batches = list(windows.epoch(np.random.default_rng(0), max_tokens=128))
+    others = list(windows.epoch(np.random.default_rng(1), max_tokens=128))
+    lengths = [batch.sequences.shape[1] for batch in batches]
+    assert abs(np.corrcoef(lengths, np.arange(len(lengths)))[0, 1]) < 0.5  # -0.98 when sorted
+    companies = {frozenset(batch.rows.tolist()) for batch in batches}
+    assert len(companies & {frozenset(batch.rows.tolist()) for batch in others}) < 5
+
+
 def test_histories_without_a_single_target_are_refused() -> None:
     with pytest.raises(DataError, match="two items"):
         cut_windows(histories([1], [], [2]), 5)

@@ -265,13 +265,6 @@ def test_text_that_is_not_unicode_is_refused_before_it_is_sent(serve):
     assert server.requests == []
 
 
-def test_one_client_serves_two_event_loops_in_turn(serve):
-    server = serve(http(200, completion()))
-    llm = OpenAICompatible(model="tiny", base_url=server.url)
-    for _ in range(2):
-        assert asyncio.run(llm.complete(a_request())).text == "forty-two"
-
-
 # --- the key -------------------------------------------------------------------------------------
 
 

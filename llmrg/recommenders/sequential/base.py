@@ -11,7 +11,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import torch
@@ -38,10 +38,15 @@ class SequentialModel(Trainable):
 
     Args:
         max_length: longest sequence it reads.
+
+    Raises:
+        ConfigError: if `max_length` is less than 1.
     """
 
     def __init__(self, max_length: int) -> None:
         super().__init__()
+        if max_length < 1:
+            raise ConfigError(f"max_length must be at least 1 (got {max_length})")
         self.max_length = max_length
 
     @property
@@ -102,7 +107,7 @@ class SequentialRecommender(Recommender):
         history: what each epoch of the last `fit` gave.
 
     Raises:
-        ConfigError: if the model has no such argument.
+        ConfigError: if the model has no such argument, or `coverage` is unknown.
     """
 
     model_type: ClassVar[Callable[..., SequentialModel]]
@@ -121,7 +126,7 @@ class SequentialRecommender(Recommender):
         self.sizes = sizes
         self.model: SequentialModel | None = None
         self.history = History()
-        self._refuse_unknown_sizes()
+        self._refuse_unknown_settings()
 
     def build(self, num_items: int) -> SequentialModel:
         """Make a model with fresh weights, drawn from torch's generator."""
@@ -202,7 +207,11 @@ class SequentialRecommender(Recommender):
         hasher.update(train.items.tobytes())
         return hasher.hexdigest()[:16]
 
-    def _refuse_unknown_sizes(self) -> None:
+    def _refuse_unknown_settings(self) -> None:
+        if self.coverage not in get_args(Coverage):
+            raise ConfigError(
+                f"{self.name}: coverage is one of {get_args(Coverage)} (got {self.coverage!r})"
+            )
         known = set(inspect.signature(type(self).model_type).parameters) - {"num_items"}
         for name in self.sizes.keys() - known:
             close = get_close_matches(name, known, n=1)

@@ -1,8 +1,7 @@
 """What sequential models are trained to make small, computed without a matrix of all logits.
 
 Idea: gradients of softmax cross-entropy need only one pass over the logits, so they are made with
-the loss, a tile of targets at a time; see Wijmans et al., "Cut Your Losses in Large-Vocabulary
-Language Models", arXiv 2411.09009, which does the same inside one GPU kernel.
+the loss, a tile of targets at a time, as Liger Kernel does on GPUs (Hsu et al., arXiv 2410.10989).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Differs:    trained with cross-entropy over the whole catalog, not one sampled n
             windows cover the whole history, not only its newest part;
             padded on the right, with places counted from the start of the window, so no state
             depends on what follows it (authors: padded on the left, places end at the window's);
-            keys and values are normalised like queries, the feed-forward layer is 4 times as
+            keys and values are normalized like queries, the feed-forward layer is 4 times as
             wide and uses GELU (authors: as wide as the states, ReLU), attention weights are not
             dropped, and item embeddings are not multiplied by the root of their size.
 """
@@ -21,7 +21,7 @@ from llmrg.recommenders.sequential.layers import CausalBlock, ItemEmbedding
 
 
 class SASRecModel(SequentialModel):
-    """Embeddings, `num_layers` causal attention blocks, and a last normalisation.
+    """Embeddings, `num_layers` causal attention blocks, and a last normalization.
 
     Args:
         num_items: N, rows of the item table, padding included.

@@ -56,6 +56,17 @@ def test_an_unknown_size_is_refused_with_a_suggestion() -> None:
         SASRec(hiden_size=32)
 
 
+def test_an_unknown_coverage_is_refused() -> None:
+    coverage: Any = "most"
+    with pytest.raises(ConfigError, match=r"one of \('last', 'all'\) \(got 'most'\)"):
+        SASRec(coverage=coverage)
+
+
+def test_a_model_that_reads_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"max_length must be at least 1 \(got 0\)"):
+        SASRecModel(5, max_length=0)
+
+
 def test_histories_of_one_item_teach_nothing_and_leave_it_unfitted() -> None:
     recommender = SASRec(training=CYCLE_TRAINING)
     with pytest.raises(DataError, match="two items"):

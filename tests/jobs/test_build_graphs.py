@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from small_jobs import contents, knowledge_rows, prepared_from
+
+from llmrg.errors import ConfigError, Unavailable
+from llmrg.graph_store import read_graphs
+from llmrg.jobs import build_graphs as module
+from llmrg.jobs.build_graphs import build_prepared
+from llmrg.jobs.graph_figures import graph_report, hit_curve, read_summary, stage_calls
+from llmrg.jobs.prepare import Reasoners
+from llmrg.jobs.rounds import plan_rounds
+from llmrg.llm.scripted import Scripted
+
+
+def test_rounds_double_up_to_their_size_and_cover_everybody_once():
+    sizes = [each.end - each.start for each in plan_rounds(100, 32)]
+    assert sizes == [4, 8, 16, 32, 32, 8]
+    assert plan_rounds(0, 32) == []
+    assert [each.end for each in plan_rounds(5, 2)] == [2, 4, 5]
+
+
+def test_a_finished_job_run_again_does_nothing_and_says_the_same(few_users, make_job):
+    job = make_job()
+    first = build_prepared(job, prepared_from(few_users))
+    before, rows = contents(job.graphs.path), knowledge_rows(job)
+    assert build_prepared(job, prepared_from(few_users)) == first
+    assert contents(job.graphs.path) == before
+    assert knowledge_rows(job) == rows
+
+
+def test_every_training_item_is_in_its_users_graph(few_users, make_job):
+    job = make_job()
+    prepared = prepared_from(few_users)
+    summary = build_prepared(job, prepared)
+    graphs = list(read_graphs(job.graphs.path / "train"))
+    assert summary.users == len(graphs) == len(few_users.histories)
+    for row, graph in enumerate(graphs):
+        items = {s.position: s.node.key for s in graph.steps
+                 if s.origin == "observed" and s.node.kind == "item"}  # fmt: skip
+        taken = [few_users.catalog.item(i).item_id for i in prepared.split.train.of(row)]
+        assert [items[position] for position in range(len(taken))] == taken
+
+
+def test_another_setting_is_refused_with_the_way_out(few_users, make_job):
+    build_prepared(make_job(), prepared_from(few_users))
+    with pytest.raises(ConfigError, match=r"another settings.*delete this one"):
+        build_prepared(make_job(verify__threshold=80), prepared_from(few_users))
+
+
+def test_a_limited_job_is_a_rehearsal_that_the_whole_job_profits_from(few_users, make_job):
+    limited, fresh = make_job("limited"), make_job("fresh")
+    build_prepared(limited, prepared_from(few_users), limit=6)
+    assert len(list(read_graphs(limited.graphs.path.with_name("graphs-first-6") / "train"))) == 6
+    build_prepared(limited, prepared_from(few_users))
+    build_prepared(fresh, prepared_from(few_users))
+    assert contents(limited.graphs.path) == contents(fresh.graphs.path)
+
+
+def test_concurrency_does_not_change_a_byte(few_users, make_job):
+    one, many = make_job("one", llm__concurrency=1), make_job("many", llm__concurrency=64)
+    for job in (one, many):
+        build_prepared(job, prepared_from(few_users))
+    assert contents(one.graphs.path) == contents(many.graphs.path)
+    assert knowledge_rows(one) == knowledge_rows(many)
+
+
+def scripted_reasoners(monkeypatch, llm):
+    def make(job, prepared):
+        return Reasoners((llm,), np.zeros(len(prepared.split.train), dtype=np.int64))
+
+    monkeypatch.setattr(module, "make_reasoners", make)
+
+
+def agreeable(request):
+    """A reasoner that always finds a reason; what it says depends on the question alone."""
+    data = json.loads(request.messages[1].content.partition("Data:")[2])
+    if request.stage == "chain":
+        number = len(data["chains"])
+        return json.dumps({"links": [{"chain": number, "reason": "goes on", "via": []}]})
+    if request.stage == "extend":
+        return '{"next": []}'
+    return '{"answer": "something"}' if request.stage == "verify" else '{"score": 75}'
+
+
+def test_one_failed_user_is_kept_as_a_failure_and_tried_again(few_users, make_job, monkeypatch):
+    broken = {"on": True}
+
+    def answer(request):
+        title = "Toy Story (1995)"
+        if broken["on"] and request.stage == "chain" and title in request.messages[1].content:
+            return Unavailable("the server is overloaded")
+        return agreeable(request)
+
+    scripted_reasoners(monkeypatch, Scripted(answer))
+    job = make_job()
+    prepared = prepared_from(few_users)
+    first = build_prepared(job, prepared)
+    assert 0 < len(first.failed) < len(few_users.histories)
+    assert first.users == len(few_users.histories) - len({user.row for user in first.failed})
+    assert "overloaded" in first.failed[0].error
+    broken["on"] = False
+    second = build_prepared(job, prepared)
+    assert not second.failed
+    assert second.users == len(few_users.histories)
+
+    clean = make_job("clean")
+    build_prepared(clean, prepared)
+    # Links that the failed users would have taught were missing in later rounds; the rest is equal.
+    assert contents(clean.graphs.path).keys() == contents(job.graphs.path).keys()
+    assert knowledge_rows(job)["links"]
+
+
+def test_a_round_in_which_nobody_is_answered_stops_the_job(few_users, make_job, monkeypatch):
+    scripted_reasoners(monkeypatch, Scripted(lambda request: Unavailable("down")))
+    job = make_job()
+    with pytest.raises(Unavailable, match=r"nobody in round.*down.*again to resume"):
+        build_prepared(job, prepared_from(few_users))
+    assert not list((job.graphs.path / "train").glob("*.parquet"))
+
+
+def test_the_knowledge_base_saves_questions(few_users, make_job):
+    using, without = make_job("with"), make_job("without", knowledge__enabled=False)
+    asked = []
+    for job in (using, without):
+        build_prepared(job, prepared_from(few_users))
+        calls = {stage.stage: stage for stage in stage_calls(read_summary(job.graphs.path))}
+        asked.append(sum(stage.asked for stage in calls.values()))
+    assert asked[0] < asked[1]
+    curve = hit_curve(using.graphs.path, "hits")
+    assert curve.share[0] == 0.0
+    assert curve.steps[-1] == few_users.histories.num_interactions - 2 * len(few_users.histories)
+    figures = graph_report(using.graphs.path)
+    assert figures["llm"]["calls"] == asked[0]
+    assert figures["llm"]["recalled"] > 0
+    assert figures["graphs"]["steps"] == sum(
+        len(graph.steps) for graph in read_graphs(using.graphs.path / "train")
+    )
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from llmrg.config import load_job
+from llmrg.jobs.build_graphs import build_graphs
+build_graphs(load_job(Path(sys.argv[1])), limit=40)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_five_random_moments_changes_nothing(make_job, tmp_path):
+    jobs = {}
+    for name in ("killed", "whole"):
+        folder = tmp_path / name
+        jobs[name] = tmp_path / f"{name}.toml"
+        jobs[name].write_text(
+            'job = "build_graphs"\n[data]\nname = "ml-latest-small"\nmax_length = 30\n'
+            f'[graphs]\npath = "{folder}/graphs"\n'
+            f'[knowledge]\nurl = "sqlite:///{folder}/knowledge.db"\n'
+        )
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", KILLED, str(jobs["whole"])], check=True)
+    seconds = time.monotonic() - started
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "big"))
+    kills = 0
+    while kills < 5:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(jobs["killed"])])
+        time.sleep(float(rng.uniform(0.3, 1.0)) * seconds * (0.4 + 0.2 * kills))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run([sys.executable, "-c", KILLED, str(jobs["killed"])], check=True)
+    one, two = make_job("killed"), make_job("whole")
+    for job in (one, two):
+        assert job.graphs.path.with_name("graphs-first-40").is_dir()
+    assert contents(one.graphs.path.with_name("graphs-first-40")) == contents(
+        two.graphs.path.with_name("graphs-first-40")
+    )
+    assert knowledge_rows(one) == knowledge_rows(two)
