@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 from llmrg.errors import ConfigError
 
-JobName = Literal["build_graphs", "train", "evaluate", "demo"]
+JobName = Literal["build_graphs", "train", "demo"]
 
 
 def _distinct(seeds: list[int]) -> list[int]:
@@ -57,7 +57,7 @@ class LLMTable(Table):
     provider: Literal["catalog", "openai", "recorded"] = "catalog"
     model: str = ""
     base_url: str = "https://api.openai.com/v1"
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str = ""  # empty: OPENAI_API_KEY for api.openai.com, none for this machine
     concurrency: int = Field(default=16, ge=1, le=4096)
     deadline_s: float = Field(default=60.0, gt=0)
     structured: Literal["schema", "json", "none"] = "schema"
@@ -129,6 +129,9 @@ class TrainTable(Table):
     weight_decay: float = Field(default=0.01, ge=0)
     batch_tokens: int = Field(default=1024, ge=1)
     patience: int = Field(default=10, ge=1)
+    validate_every: int = Field(default=1, ge=1)
+    clip_norm: float = Field(default=5.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
 
 
 class EvaluateTable(Table):

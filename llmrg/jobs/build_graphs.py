@@ -114,6 +114,7 @@ class _Build:
         finally:
             add_seconds(self.folder, time.monotonic() - started)
             self.knowledge.close()
+            await self.reasoners.cleanup.aclose()
 
     def _described(self) -> dict[str, Any]:
         described: dict[str, Any] = describe_build(

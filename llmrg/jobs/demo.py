@@ -11,23 +11,19 @@ from llmrg.config import Job
 from llmrg.evaluation.report_types import ReportPage, UserStory
 from llmrg.graph_store import read_graph
 from llmrg.jobs.build_graphs import build_graphs
-from llmrg.jobs.experiment import Run
+from llmrg.jobs.experiment import Run, run_systems
 from llmrg.jobs.files import write_json
 from llmrg.jobs.graph_figures import graph_report, hit_curve, read_summary, stage_calls
-from llmrg.jobs.graph_folder import TEST, graphs_folder
+from llmrg.jobs.graph_folder import TEST
 from llmrg.jobs.manifest import machine, peak_bytes, versions
 from llmrg.jobs.prepare import Prepared, prepare
 from llmrg.jobs.progress import tell
 from llmrg.jobs.recommend import recommend_with_chains
 from llmrg.jobs.report import audit_runs, page_of, write_page
-from llmrg.jobs.train import (
-    baseline,
-    fused_with_graphs,
-    fused_with_sequence,
-    host,
-    run_job_system,
-)
 from llmrg.types import ItemId, UserId
+
+SYSTEMS = ("popular", "item_knn", "host", "sequence", "llmrg")
+"""Keys of the systems that are compared; the last one is what the page is about."""
 
 STORIES = 3
 STORY_LENGTH = 5
@@ -42,8 +38,9 @@ def demo(job: Job) -> tuple[Path, ReportPage]:
     tell("building reasoning graphs")
     build_graphs(job)
     prepared = prepare(job)
-    runs = _run_systems(job, prepared)
-    folder = graphs_folder(job)
+    tell("training and evaluation")
+    runs = run_systems(job, prepared, {name: job.run.path / name for name in SYSTEMS})
+    folder = job.graphs.path
     page = _page(job, prepared, runs, folder)
     write_json(
         job.run.path / "report.json",
@@ -64,21 +61,6 @@ def demo(job: Job) -> tuple[Path, ReportPage]:
         },
     )
     return write_page(page, job.run.path), page
-
-
-def _run_systems(job: Job, prepared: Prepared) -> list[Run]:
-    systems = {
-        "popular": baseline("popular", job),
-        "item_knn": baseline("item_knn", job),
-        "host": host(job),
-        "sequence": fused_with_sequence(job, prepared),
-        "llmrg": fused_with_graphs(job, prepared),
-    }
-    runs = []
-    for name, system in systems.items():
-        tell(f"{system.name}: training and evaluation")
-        runs.append(run_job_system(job, prepared, system, job.run.path / name))
-    return runs
 
 
 def _page(job: Job, prepared: Prepared, runs: Sequence[Run], folder: Path) -> ReportPage:

@@ -1,4 +1,4 @@
-"""Train one system with several seeds, put it to the test, and leave a run folder behind.
+"""Train systems with several seeds, put them to the test, and leave run folders behind.
 
 A run folder holds
 
@@ -10,8 +10,7 @@ A run folder holds
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,38 +19,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from llmrg.data.catalog import Catalog
-from llmrg.data.splits import Split
+from llmrg.config import Job
 from llmrg.errors import DataError
-from llmrg.evaluation.evaluator import Evaluation, Evaluator, monitor
 from llmrg.evaluation.metrics import per_case
 from llmrg.evaluation.significance import interval
 from llmrg.jobs.files import read_json, write_json
-from llmrg.jobs.manifest import fingerprint, machine, peak_bytes, versions
+from llmrg.jobs.graph_figures import graph_report
+from llmrg.jobs.manifest import fingerprint, machine, versions
+from llmrg.jobs.prepare import Prepared
 from llmrg.jobs.progress import tell
-from llmrg.recommenders.base import Recommender
+from llmrg.jobs.seeds import Task, result_of, train_all
+from llmrg.jobs.systems import System, make_system
 
 PER_USER = ("hit_rate", "ndcg", "mrr")
-CHOOSE_BY = "ndcg@10"
-"""The validation figure that early stopping goes by."""
-
-
-@dataclass(frozen=True)
-class System:
-    """Something to compare.
-
-    Attributes:
-        name: as tables show it.
-        make: makes an unfitted recommender for a seed and a folder for its checkpoints.
-        seeds: one for a system that draws nothing at random.
-        settings: everything that decides its figures, for the fingerprint.
-    """
-
-    name: str
-    note: str
-    make: Callable[[int, Path], Recommender]
-    seeds: Sequence[int]
-    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,121 +59,116 @@ class Run:
         return np.stack([np.asarray(per_case(metric, ranks)) for ranks in self.ranks])
 
 
-def run_system(
-    system: System,
-    *,
-    split: Split,
-    catalog: Catalog,
-    folder: Path,
-    at: Sequence[int],
-    facts: Mapping[str, Any],
-    job: Mapping[str, Any],
-) -> Run:
-    """Train and evaluate a system, unless this very run is already there.
+def run_systems(job: Job, prepared: Prepared, folders: Mapping[str, Path]) -> list[Run]:
+    """Train and evaluate systems side by side; what is finished already is not repeated.
 
     Args:
-        facts: what else decides the figures, such as digests of the data and the graphs.
-        job: the pipeline as it was run, for the manifest.
+        folders: key of a system → its run folder.
     """
-    mark = fingerprint({"system": dict(system.settings), "seeds": list(system.seeds), **facts})
-    if _finished(folder, mark):
-        tell(f"{system.name}: already there, in {folder}")
-        return load_run(folder)
-    tests, valids, recommenders = [], [], []
-    for seed in system.seeds:
-        recommender, test, valid = _run_seed(
-            system, seed, split, catalog, folder / f"seed-{seed}", at
-        )
-        recommenders.append(recommender)
-        tests.append(test)
-        valids.append(valid)
-    frames = [e.to_frame(catalog, s) for e, s in zip(tests, system.seeds, strict=True)]
-    pd.concat(frames).to_parquet(folder / "predictions.parquet", index=False)
-    report = {
+    facts = {
+        "data": {
+            "name": prepared.dataset.name,
+            "digest": prepared.dataset.digest()[:16],
+            "cut": prepared.split.cut(),
+        },
+        "evaluate": job.evaluate.model_dump(),
+    }
+    systems = {key: make_system(key, job) for key in folders}
+    marks = {key: fingerprint({**system.settings, **facts}) for key, system in systems.items()}
+    tasks = {
+        key: [Task(job, key, s, folders[key] / f"seed-{s}", marks[key]) for s in system.seeds]
+        for key, system in systems.items()
+    }
+    train_all([task for key in systems for task in tasks[key]], prepared)
+    for key, system in systems.items():
+        manifest = {"fingerprint": marks[key], "system": system.settings, **facts}
+        _write_run(job, prepared, system, tasks[key], folders[key], manifest)
+    return [load_run(folders[key]) for key in systems]
+
+
+def _write_run(
+    job: Job,
+    prepared: Prepared,
+    system: System,
+    tasks: Sequence[Task],
+    folder: Path,
+    manifest: dict[str, Any],
+) -> None:
+    """Gather the seeds of a system into its run folder."""
+    seeds = [task.seed for task in tasks]
+    predictions = pd.concat([pd.read_parquet(task.folder / "test.parquet") for task in tasks])
+    predictions.to_parquet(folder / "predictions.parquet", index=False)
+    results = [result_of(task) for task in tasks]
+    tested = prepared.split.test.histories.user_ids
+    valid = np.stack([pd.read_parquet(t.folder / "valid.parquet")["rank"] for t in tasks])
+    report: dict[str, Any] = {
         "system": system.name,
         "note": system.note,
-        "seeds": list(system.seeds),
-        "users": len(split.test),
-        "metrics": {"test": _summarize(tests, at), "valid": _summarize(valids, at)},
-        "evaluate": {"seconds": float(np.mean([test.seconds for test in tests]))},
-        "memory": {"peak_bytes": peak_bytes()},
-        **_training_figures(recommenders, system.seeds),
+        "seeds": seeds,
+        "users": len(tested),
+        "metrics": {
+            "test": _summarize(_test_ranks(predictions, seeds, tested), results, "test", job),
+            "valid": _summarize(valid, results, "valid", job),
+        },
+        "evaluate": {"seconds": float(np.mean([r["evaluate_seconds"] for r in results]))},
+        "memory": {"peak_bytes": max(r["peak_bytes"] for r in results)},
+        **_training_figures([r["history"] for r in results], seeds),
+        **(graph_report(job.graphs.path) if system.settings.get("graph") == "llmrg" else {}),
     }
     write_json(folder / "report.json", report)
-    manifest = {
-        "fingerprint": mark,
-        "system": dict(system.settings),
-        "seeds": list(system.seeds),
+    described = {
+        **manifest,
+        "seeds": seeds,
         "versions": versions(),
         "machine": machine(),
-        "job": dict(job),
-        **facts,
+        "job": job.model_dump(mode="json"),
+        "facts": prepared.dataset.describe(),
     }
-    write_json(folder / "manifest.json", manifest)
-    return load_run(folder)
+    write_json(folder / "manifest.json", described)
+    tell(f"{system.name}: {folder}")
 
 
-def _run_seed(
-    system: System, seed: int, split: Split, catalog: Catalog, folder: Path, at: Sequence[int]
-) -> tuple[Recommender, Evaluation, Evaluation]:
-    checkpoint = folder / "checkpoint"
-    recommender = system.make(seed, checkpoint)
-    recommender.fit(split.train, catalog, monitor=monitor(split.valid, CHOOSE_BY))
-    test = Evaluator(split.test, at=at).evaluate(recommender)
-    valid = Evaluator(split.valid, at=at).evaluate(recommender)
-    recommender.save(folder)
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    shown = [f"{each.metrics((10,))[CHOOSE_BY]:.4f}" for each in (valid, test)]
-    tell(f"{system.name}, seed {seed}: {CHOOSE_BY} {shown[0]} on validation, {shown[1]} on test")
-    return recommender, test, valid
-
-
-def _finished(folder: Path, mark: str) -> bool:
-    path = folder / "manifest.json"
-    if not path.is_file() or not (folder / "report.json").is_file():
-        return False
-    found = read_json(path, made_by="llmrg run")
-    return bool(found.get("fingerprint") == mark)
-
-
-def _summarize(evaluations: Sequence[Evaluation], at: Sequence[int]) -> dict[str, float]:
+def _summarize(
+    ranks: NDArray[np.int64], results: Sequence[dict[str, Any]], phase: str, job: Job
+) -> dict[str, float]:
     """Mean over seeds of every metric, with the interval over users and seeds beside it."""
     summary: dict[str, float] = {}
-    for k in at:
+    for k in job.evaluate.at:
         for name in PER_USER:
             metric = f"{name}@{k}"
-            found = interval(np.stack([each.per_user(metric) for each in evaluations]))
+            found = interval(np.stack([np.asarray(per_case(metric, row)) for row in ranks]))
             summary[metric] = found.mean
             summary[f"{metric}.low"] = found.low
             summary[f"{metric}.high"] = found.high
-        coverage = [each.metrics((k,))[f"coverage@{k}"] for each in evaluations]
+        coverage = [result["metrics"][phase][f"coverage@{k}"] for result in results]
         summary[f"coverage@{k}"] = float(np.mean(coverage))
     return summary
 
 
-def _training_figures(recommenders: Sequence[Recommender], seeds: Sequence[int]) -> dict[str, Any]:
+def _training_figures(
+    histories: Sequence[dict[str, Any] | None], seeds: Sequence[int]
+) -> dict[str, Any]:
     """Speed and learning curves, for systems that train in epochs."""
-    histories = [history for r in recommenders if (history := getattr(r, "history", None))]
-    if not histories:
+    trained = [history for history in histories if history]
+    if not trained:
         return {}
-    epochs = sum(len(history.epochs) for history in histories)
-    seconds = sum(history.seconds for history in histories)
-    targets = sum(epoch.targets for history in histories for epoch in history.epochs)
+    epochs = [epoch for history in trained for epoch in history["epochs"]]
+    seconds = sum(epoch["seconds"] for epoch in epochs)
     return {
         "train": {
-            "seconds": seconds / len(histories),
-            "seconds_per_epoch": seconds / max(epochs, 1),
-            "targets_per_second": targets / max(seconds, 1e-9),
-            "best_epoch": [history.best_epoch for history in histories],
+            "seconds": seconds / len(trained),
+            "seconds_per_epoch": seconds / len(epochs),
+            "targets_per_second": sum(epoch["targets"] for epoch in epochs) / seconds,
+            "best_epoch": [history["best_epoch"] for history in trained],
         },
         "learning": [
             {
                 "seed": seed,
-                "epochs": [epoch.number for epoch in history.epochs],
-                "loss": [epoch.loss for epoch in history.epochs],
-                "valid": [epoch.metric for epoch in history.epochs],
+                "epochs": [epoch["number"] for epoch in history["epochs"]],
+                "loss": [epoch["loss"] for epoch in history["epochs"]],
+                "valid": [epoch["metric"] for epoch in history["epochs"]],
             }
-            for seed, history in zip(seeds, histories, strict=True)
+            for seed, history in zip(seeds, trained, strict=True)
         ],
     }
 
@@ -211,10 +186,17 @@ def load_run(folder: Path) -> Run:
         table = pd.read_parquet(path, columns=["user_id", "item_id", "rank", "target", "seed"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the pipeline again") from error
-    users = pd.unique(table["user_id"])
-    hits = table[table["item_id"] == table["target"]]
-    ranks = np.zeros((len(report["seeds"]), len(users)), dtype=np.int64)
-    row = pd.Index(report["seeds"]).get_indexer(pd.Index(hits["seed"]))
+    users = np.asarray(pd.unique(table["user_id"]), dtype=object)
+    return Run(folder, report, users, _test_ranks(table, report["seeds"], users))
+
+
+def _test_ranks(
+    predictions: pd.DataFrame, seeds: Sequence[int], users: NDArray[np.object_]
+) -> NDArray[np.int64]:
+    """Rank of each user's target by seed, 0 where it is not among the predictions. (S, C)."""
+    hits = predictions[predictions["item_id"] == predictions["target"]]
+    ranks = np.zeros((len(seeds), len(users)), dtype=np.int64)
+    row = pd.Index(seeds).get_indexer(pd.Index(hits["seed"]))
     column = pd.Index(users).get_indexer(pd.Index(hits["user_id"]))
     ranks[row, column] = hits["rank"].to_numpy()
-    return Run(folder, report, np.asarray(users, dtype=object), ranks)
+    return ranks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from llmrg.llm.catalog_reasoner import CatalogReasoner
 from llmrg.llm.evidence import gather_evidence
 from llmrg.llm.ledger import Ledger
 from llmrg.llm.wrappers import Cached, Metered
+
+if TYPE_CHECKING:
+    from llmrg.llm.openai_compatible import OpenAICompatible
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,14 @@ class Reasoners:
 
     A language model reasons about everybody. The catalogue reasoner counts behavior, so there is
     one per fold of users, and each counts only the users of the other folds.
+
+    Attributes:
+        cleanup: what to await when the job is done: connections and files to close.
     """
 
     llms: tuple[LLM, ...]
     fold_of_user: NDArray[np.int64]
+    cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def of(self, row: int) -> LLM:
         """The reasoner for the user in this row of the training histories."""
@@ -78,7 +87,13 @@ def make_reasoners(job: Job, prepared: Prepared) -> Reasoners:
         return Reasoners(tuple(reasoners), folds)
     everybody = np.zeros(len(train), dtype=np.int64)
     ledger = Ledger(job.llm.ledger)
-    return Reasoners((Metered(_language_model(job, ledger)),), everybody)
+    cleanup = AsyncExitStack()
+    cleanup.enter_context(ledger)
+    if job.llm.provider == "recorded":
+        return Reasoners((_recorded(job, ledger),), everybody, cleanup)
+    client = _language_model(job)
+    cleanup.push_async_exit(client)
+    return Reasoners((Metered(Cached(client, ledger)),), everybody, cleanup)
 
 
 def _catalog_reasoner(
@@ -95,22 +110,21 @@ def _catalog_reasoner(
     return CatalogReasoner(catalog, evidence, label=label)
 
 
-def _language_model(job: Job, ledger: Ledger) -> LLM:
-    if not job.llm.model:
-        raise ConfigError(
-            f'[llm] provider is {job.llm.provider!r} but model is empty; write model = "…"'
-        )
-    if job.llm.provider == "recorded":
-        from llmrg.llm.recorded import Recorded
+def _recorded(job: Job, ledger: Ledger) -> LLM:
+    from llmrg.llm.recorded import Recorded
 
-        return Recorded(ledger, model=job.llm.model)
+    return Recorded(ledger, model=job.llm.model or None)
+
+
+def _language_model(job: Job) -> OpenAICompatible:
     from llmrg.llm.openai_compatible import OpenAICompatible
 
-    client = OpenAICompatible(
+    if not job.llm.model:
+        raise ConfigError('[llm] provider is "openai" but model is empty; write model = "…"')
+    return OpenAICompatible(
         model=job.llm.model,
         base_url=job.llm.base_url,
-        api_key_env=job.llm.api_key_env,
+        api_key_env=job.llm.api_key_env or None,
         deadline_s=job.llm.deadline_s,
         structured=job.llm.structured,
     )
-    return Cached(client, ledger)

@@ -112,9 +112,10 @@ class Fused(Recommender):
         """
         if not graphs:
             raise GraphError("fused needs at least one table of graphs (got none)")
-        self._attached = (tuple(graphs), text_features)
         if self.model is not None:
             self._check_encoder(text_features)
+        self._attached = (tuple(graphs), text_features)
+        if self.model is not None:
             self._prepare()
 
     def fit(self, train: Histories, catalog: Catalog, *, monitor: Monitor | None = None) -> None:

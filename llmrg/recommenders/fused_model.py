@@ -52,6 +52,7 @@ class FusedModel(Trainable):
         self.fusion = nn.Linear(3 * size, size)
         with torch.no_grad():
             self.fusion.weight[:, 2 * size :] = torch.eye(size)
+            self.fusion.bias.zero_()
         self.states_are_encodings = _states_are_encodings(host)
 
     def encode_graphs(self, graphs: GraphPair) -> Tensor:
