@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -114,6 +113,8 @@ class FusionTable(Table):
     kind: Literal["none", "concat"] = "none"
     encoder: Literal["srgnn"] = "srgnn"
     graph: Literal["llmrg", "sequence"] = "llmrg"
+    warm_start: bool = True  # start from the host as it was trained alone with the same seed
+    learning_rate: float | None = Field(default=None, gt=0)  # a tenth of [train]'s if warm
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -208,6 +209,18 @@ def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
         raise ConfigError(f"{path}: {_explain(error)}") from None
 
 
+def restore_job(table: dict[str, Any], place: Path) -> Job:
+    """Rebuild a job from a manifest; the environment has no say in what was run.
+
+    Raises:
+        ConfigError: if the manifest was written by another version with other keys.
+    """
+    try:
+        return Job(_set=table)  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise ConfigError(f"{place}: {_explain(error)}") from None
+
+
 def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """Turn "table.key=value" texts into nested tables.
 
@@ -224,7 +237,11 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             value = text
         *tables, key = dotted.strip().split(".")
-        inner: dict[str, Any] = reduce(lambda t, name: t.setdefault(name, {}), tables, result)
+        inner = result
+        for name in tables:
+            inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"--set {override!r}: {name!r} is a value, not a table")
         inner[key] = value
     return result
 

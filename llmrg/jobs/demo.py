@@ -9,7 +9,7 @@ import numpy as np
 
 from llmrg.config import Job
 from llmrg.evaluation.report_types import ReportPage, UserStory
-from llmrg.graph_store import read_graph
+from llmrg.graph_store import read_graphs
 from llmrg.jobs.build_graphs import build_graphs
 from llmrg.jobs.experiment import Run, run_systems
 from llmrg.jobs.files import write_json
@@ -20,12 +20,11 @@ from llmrg.jobs.prepare import Prepared, prepare
 from llmrg.jobs.progress import tell
 from llmrg.jobs.recommend import recommend_with_chains
 from llmrg.jobs.report import audit_runs, page_of, write_page
-from llmrg.types import ItemId, UserId
+from llmrg.types import UserId
 
 SYSTEMS = ("popular", "item_knn", "host", "sequence", "llmrg")
 """Keys of the systems that are compared; the last one is what the page is about."""
 
-STORIES = 3
 STORY_LENGTH = 5
 
 
@@ -105,23 +104,32 @@ def _page(job: Job, prepared: Prepared, runs: Sequence[Run], folder: Path) -> Re
 
 
 def _stories(job: Job, prepared: Prepared, run: Run, folder: Path) -> list[UserStory]:
-    """Three users: those whose target was ranked best, in the middle and badly by the last run.
+    """Three users whose target the last run ranked best, well and in the middle.
 
-    Chosen by rank alone, so that the page does not only show what went well.
+    They are chosen by rank, so that the page does not only show what went well; at each of the
+    three places it is the nearest user who has a chain behind a recommended item, if there is one.
     """
     ranks = np.where(run.ranks[0] > 0, run.ranks[0], np.iinfo(np.int64).max)
     order = np.argsort(ranks, kind="stable")
-    chosen = [int(order[0]), int(order[len(order) // 4]), int(order[len(order) // 2])][:STORIES]
+    starts = (0, len(order) // 4, len(order) // 2)
     catalog = prepared.dataset.catalog
     titles = {item.item_id: item.title for item in catalog.items}
-    cases = prepared.split.test
-    stories = []
-    for case in chosen:
-        user_id = UserId(str(run.user_ids[case]))
-        graph = read_graph(folder / TEST, user_id).extended()
-        recommendations = recommend_with_chains(
-            run.path, catalog=catalog, graph=graph, user_id=user_id, k=STORY_LENGTH
-        )
-        target = ItemId(catalog.item(int(cases.targets[case])).item_id)
-        stories.append(UserStory(user_id, graph, recommendations, titles, target))
+    graphs = {graph.user_id: graph for graph in read_graphs(folder / TEST)}
+    stories: list[UserStory] = []
+    for start, end in zip(starts, (*starts[1:], len(order)), strict=True):
+        found = None
+        for case in order[start : max(end, start + 1)].tolist():
+            user_id = UserId(str(run.user_ids[case]))
+            graph = graphs[user_id].extended()
+            recommendations = recommend_with_chains(
+                run.path, catalog=catalog, graph=graph, user_id=user_id, k=STORY_LENGTH
+            )
+            target = catalog.item(int(prepared.split.test.targets[case])).item_id
+            story = UserStory(user_id, graph, recommendations, titles, target)
+            found = found or story
+            if any(each.chains for each in recommendations):
+                found = story
+                break
+        if found is not None:
+            stories.append(found)
     return stories

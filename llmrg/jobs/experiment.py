@@ -63,7 +63,11 @@ def run_systems(job: Job, prepared: Prepared, folders: Mapping[str, Path]) -> li
     """Train and evaluate systems side by side; what is finished already is not repeated.
 
     Args:
-        folders: key of a system → its run folder.
+        folders: key of a system → its run folder. A host that another system starts from is
+            trained first, in a folder of its own if it has none here.
+
+    Returns:
+        The runs, in the order of the systems.
     """
     facts = {
         "data": {
@@ -74,11 +78,19 @@ def run_systems(job: Job, prepared: Prepared, folders: Mapping[str, Path]) -> li
         "evaluate": job.evaluate.model_dump(),
     }
     systems = {key: make_system(key, job) for key in folders}
+    for system in list(systems.values()):
+        if system.starts_from and system.starts_from not in systems:
+            key = system.starts_from
+            systems = {key: make_system(key, job), **systems}
+            folders = {key: job.run.path / key, **folders}
     marks = {key: fingerprint({**system.settings, **facts}) for key, system in systems.items()}
-    tasks = {
-        key: [Task(job, key, s, folders[key] / f"seed-{s}", marks[key]) for s in system.seeds]
-        for key, system in systems.items()
-    }
+
+    def task_of(key: str, seed: int) -> Task:
+        start = systems[key].starts_from
+        after = folders[start] / f"seed-{seed}" if start else None
+        return Task(job, key, seed, folders[key] / f"seed-{seed}", marks[key], after)
+
+    tasks = {key: [task_of(key, seed) for seed in systems[key].seeds] for key in systems}
     train_all([task for key in systems for task in tasks[key]], prepared)
     for key, system in systems.items():
         manifest = {"fingerprint": marks[key], "system": system.settings, **facts}

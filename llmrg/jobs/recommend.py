@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from llmrg.config import Job
+from llmrg.config import restore_job
 from llmrg.data.catalog import Catalog
 from llmrg.errors import DataError
 from llmrg.graph_store import read_graph
@@ -54,7 +54,7 @@ def recommend_with_chains(
 def recommend_to(folder: Path, user_id: str, k: int) -> dict[str, Any]:
     """The same for a run folder alone: its manifest says which data and graphs belong to it."""
     manifest = read_json(folder / "manifest.json", made_by="llmrg demo, or llmrg run PIPELINE")
-    job = Job.model_validate(manifest["job"])
+    job = restore_job(manifest["job"], folder / "manifest.json")
     prepared = prepare(job)
     catalog = prepared.dataset.catalog
     uses_graphs = manifest["system"].get("graph") == "llmrg"

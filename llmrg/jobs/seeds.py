@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,35 @@ from llmrg.jobs.files import read_json, write_json
 from llmrg.jobs.manifest import peak_bytes
 from llmrg.jobs.prepare import Prepared, prepare
 from llmrg.jobs.progress import tell
-from llmrg.jobs.systems import make_system
+from llmrg.jobs.systems import Place, make_system
 
 CHOOSE_BY = "ndcg@10"
 """The validation figure that early stopping goes by."""
 
+WORKER_ENVIRONMENT = {
+    # A thread that waits for work must not spin: on shared cores that costs ten times the work.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # Keep freed memory instead of returning it after every batch: a fifth faster.
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+}
+"""Set for training processes unless the user set them otherwise."""
+
 
 @dataclass(frozen=True)
 class Task:
-    """One training: a system of a job, a seed, a folder, and a digest of all that decides it."""
+    """One training: a system of a job, a seed, a folder, and a digest of all that decides it.
+
+    Attributes:
+        after: folder of a training that must be finished before, whose weights it starts from.
+    """
 
     job: Job
     system: str
     seed: int
     folder: Path
     mark: str
+    after: Path | None = None
 
     @property
     def finished(self) -> bool:
@@ -61,16 +75,27 @@ def train_all(tasks: Sequence[Task], prepared: Prepared) -> None:
         for task in waiting:
             train_one(task, prepared)
         return
-    # A thread that waits for work must not spin: on shared cores that costs ten times the work.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.update(WORKER_ENVIRONMENT | dict(os.environ))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (cores // workers,)) as pool:
         try:
-            for done in [pool.submit(train_one, task) for task in waiting]:
-                done.result()
+            _run_in_order(pool, waiting)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _run_in_order(pool: ProcessPoolExecutor, waiting: list[Task]) -> None:
+    """Start each task as soon as a worker is free and what it builds on is there."""
+    missing = {task.folder for task in waiting}
+    running: dict[Future[None], Path] = {}
+    while waiting or running:
+        for task in [task for task in waiting if task.after not in missing]:
+            running[pool.submit(train_one, task)] = task.folder
+            waiting.remove(task)
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            done.result()
+            missing.discard(running.pop(done))
 
 
 def _cores() -> int:
@@ -99,7 +124,7 @@ def train_one(task: Task, prepared: Prepared | None = None) -> None:
     at = task.job.evaluate.at
     system = make_system(task.system, task.job)
     checkpoint = task.folder / "checkpoint"
-    recommender = system.make(task.seed, checkpoint, prepared)
+    recommender = system.make(Place(task.seed, checkpoint, task.after), prepared)
     recommender.fit(split.train, catalog, monitor=monitor(split.valid, CHOOSE_BY))
     test = Evaluator(split.test, at=at).evaluate(recommender)
     valid = Evaluator(split.valid, at=at).evaluate(recommender)

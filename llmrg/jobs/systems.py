@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,23 @@ if TYPE_CHECKING:
 UNTRAINED = ("popular", "item_knn")
 NODE_VECTOR_SIZE = 256
 
-Make = Callable[[int, Path, Prepared], Recommender]
-"""Seed, folder for checkpoints, data → an unfitted recommender."""
+
+@dataclass(frozen=True)
+class Place:
+    """Where one training happens.
+
+    Attributes:
+        checkpoint: folder to go on from after an interruption.
+        warm_start: folder of the host this training starts from, if it does.
+    """
+
+    seed: int
+    checkpoint: Path
+    warm_start: Path | None = None
+
+
+Make = Callable[[Place, Prepared], Recommender]
+"""Makes an unfitted recommender."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class System:
         name: as tables show it.
         seeds: one for a system that draws nothing at random.
         settings: everything that decides its figures, for the fingerprint.
+        starts_from: key of the system whose weights each seed starts from; empty for none.
     """
 
     name: str
@@ -44,6 +60,7 @@ class System:
     seeds: Sequence[int]
     make: Make
     settings: dict[str, Any]
+    starts_from: str = ""
 
 
 def make_system(key: str, job: Job) -> System:
@@ -68,7 +85,7 @@ def _baseline(name: str, job: Job) -> System:
         name=name,
         note="no training",
         seeds=[0],
-        make=lambda seed, checkpoint, prepared: create(name, settings),
+        make=lambda place, prepared: create(name, settings),
         settings={"recommender": name, "settings": settings},
     )
 
@@ -89,9 +106,8 @@ def _with_sequence(job: Job) -> System:
         name=f"{job.recommender.name} + sequence graph",
         note="the same encoders, no reasoning",
         seeds=job.train.seeds,
-        make=lambda seed, checkpoint, prepared: _make_fused(
-            job, _sequence_tables(job, prepared), seed, checkpoint
-        ),
+        make=lambda place, prepared: _make_fused(job, _sequence_tables(job, prepared), place),
+        starts_from=_host_key(job),
         settings={**_trained(job), "fusion": job.fusion.model_dump(), "graph": "sequence"},
     )
 
@@ -105,9 +121,10 @@ def _with_graphs(job: Job) -> System:
         name=f"{job.recommender.name} + LLMRG",
         note=f"reasoning graphs by {by}",
         seeds=job.train.seeds,
-        make=lambda seed, checkpoint, prepared: _make_fused(
-            job, [GraphTable.load(folder / TRAIN), GraphTable.load(folder / TEST)], seed, checkpoint
+        make=lambda place, prepared: _make_fused(
+            job, [GraphTable.load(folder / TRAIN), GraphTable.load(folder / TEST)], place
         ),
+        starts_from=_host_key(job),
         settings={
             **_trained(job),
             "fusion": job.fusion.model_dump(),
@@ -115,6 +132,10 @@ def _with_graphs(job: Job) -> System:
             "graphs": read_json(folder / "manifest.json", made_by=MADE_BY),
         },
     )
+
+
+def _host_key(job: Job) -> str:
+    return "host" if job.fusion.warm_start else ""
 
 
 def _trained(job: Job) -> dict[str, Any]:
@@ -134,26 +155,29 @@ def _sequence_tables(job: Job, prepared: Prepared) -> list[GraphTable]:
     return [sequence_graph(each, catalog, length) for each in histories]
 
 
-def _make_host(job: Job, seed: int, checkpoint: Path, prepared: Prepared) -> Recommender:
+def _make_host(job: Job, place: Place, prepared: Prepared) -> Recommender:
     return create(
         job.recommender.name,
         {
-            "training": train_settings(job, seed),
-            "checkpoint": checkpoint,
+            "training": train_settings(job, place.seed),
+            "checkpoint": place.checkpoint,
             "max_length": job.data.max_length,
             **job.recommender.settings,
         },
     )
 
 
-def _make_fused(job: Job, tables: list[GraphTable], seed: int, checkpoint: Path) -> Recommender:
+def _make_fused(job: Job, tables: list[GraphTable], place: Place) -> Recommender:
     from llmrg.recommenders.fused import Fused
 
+    # What was trained already is only adjusted: a full rate would throw it away in one epoch.
+    rate = job.fusion.learning_rate or job.train.learning_rate * (0.1 if place.warm_start else 1)
     recommender = Fused(
         host=job.recommender.name,
         host_settings={"max_length": job.data.max_length, **job.recommender.settings},
-        training=train_settings(job, seed),
-        checkpoint=checkpoint,
+        warm_start=place.warm_start,
+        training=replace(train_settings(job, place.seed), learning_rate=rate),
+        checkpoint=place.checkpoint,
         **job.fusion.settings,
     )
     recommender.attach(tables, text_features)

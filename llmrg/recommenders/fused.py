@@ -27,6 +27,7 @@ from llmrg.encoding.tensors import GraphInputs, TextFeatures
 from llmrg.errors import ConfigError, GraphError, NotFittedError
 from llmrg.graph_store import GraphTable
 from llmrg.recommenders.base import NEVER, Monitor, Recommender, Scores, require_fitted
+from llmrg.recommenders.files import load
 from llmrg.recommenders.fused_batches import choose_graphs, fused_epoch, graph_pair
 from llmrg.recommenders.fused_model import FusedModel
 from llmrg.recommenders.registry import create
@@ -49,6 +50,8 @@ class Fused(Recommender):
         host_loss: weight of the host's own loss, which covers every prefix. The paper states no
             loss; 0 leaves the fused prediction alone.
         num_steps: message passing steps of the graph encoders.
+        warm_start: folder of the same host, trained alone and saved: `fit` starts from its
+            weights. None trains everything from the start.
         training: how to train host and encoders together.
         coverage: whether all targets of a history are trained or those of its newest window.
         checkpoint: folder for interrupted training to go on from; None keeps nothing.
@@ -71,6 +74,7 @@ class Fused(Recommender):
         prefixes_per_user: int = 4,
         host_loss: float = 1.0,
         num_steps: int = 1,
+        warm_start: Path | None = None,
         training: TrainSettings | None = None,
         coverage: Coverage = "all",
         checkpoint: Path | None = None,
@@ -85,6 +89,7 @@ class Fused(Recommender):
         self._host_recommender = _create_host(host, self.host_settings)
         self.prefixes_per_user, self.host_loss = prefixes_per_user, host_loss
         self.num_steps = num_steps
+        self.warm_start = warm_start
         self.training = training or TrainSettings()
         self.coverage: Coverage = coverage
         self.checkpoint = checkpoint
@@ -136,6 +141,8 @@ class Fused(Recommender):
         self._prepare()
         torch.manual_seed(self.training.seed)
         model = self._build(catalog.num_items)
+        if self.warm_start is not None:
+            _start_from(model, self.warm_start)
         self.model = model
         try:
             windows = cut_windows(train, model.host.max_length, coverage=self.coverage)
@@ -261,7 +268,8 @@ class Fused(Recommender):
     def _digest(self, train: Histories) -> str:
         """Name everything but the training settings that decides which weights come out."""
         settings = [self.host, self.host_settings, self.prefixes_per_user, self.host_loss]
-        named = [*settings, self.num_steps, self.coverage, self._item_ids]
+        start = "" if self.warm_start is None else (self.warm_start / "model.json").read_text()
+        named = [*settings, self.num_steps, self.coverage, self._item_ids, start]
         hasher = hashlib.sha256(json.dumps(named, sort_keys=True).encode())
         inputs = self._inputs[0]
         table = inputs.table
@@ -270,6 +278,21 @@ class Fused(Recommender):
                       table.offsets, table.parent, table.origin, table.position):  # fmt: skip
             hasher.update(array.tobytes())
         return hasher.hexdigest()[:16]
+
+
+def _start_from(model: FusedModel, folder: Path) -> None:
+    """Give the host of a fresh model the weights of one that was trained alone.
+
+    Raises:
+        ConfigError: if the saved model is of another kind or size.
+    """
+    trained = load(folder)
+    if not isinstance(trained, SequentialRecommender) or trained.model is None:
+        raise ConfigError(f"warm_start needs a sequential model; {folder} holds {trained.name!r}")
+    try:
+        model.host.load_state_dict(trained.model.state_dict())
+    except RuntimeError as error:
+        raise ConfigError(f"warm_start: {folder} holds a host of other sizes ({error})") from error
 
 
 def _create_host(name: str, settings: Mapping[str, Any]) -> SequentialRecommender:

@@ -64,14 +64,14 @@ def fused_epoch(
 
     Args:
         windows: of the training histories.
-        inputs: their graphs; users without one get empty graphs.
+        inputs: their graphs; no prefix of a user without one is drawn.
         rng: decides which windows meet and which prefixes are drawn.
-        per_user: prefixes drawn of each user; 0 for all.
+        per_user: prefixes drawn of each user, among those with a graph; 0 for all.
         max_tokens: most cells of a batch, padding included.
     """
     train = windows.histories
-    drawn = draw_targets(windows, per_user, rng)
     rows = inputs.table.row_of(train.user_ids)
+    drawn = draw_targets(windows, per_user, rng, _first_prefixes(inputs, rows))
     for batch in windows.epoch(rng, max_tokens=max_tokens):
         prefixes = batch.prefixes.ravel()[batch.cells]
         users = batch.rows[batch.cells // batch.sequences.shape[1]]
@@ -80,22 +80,36 @@ def fused_epoch(
         yield FusedBatch(batch, batch.cells[kept], graphs)
 
 
-def draw_targets(windows: Windows, per_user: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw targets of each user among those its windows cover.
+def _first_prefixes(inputs: GraphInputs, rows: IntArray) -> IntArray:
+    """The shortest prefix of each user whose graph holds an item; huge for users without one."""
+    starts = np.append(inputs.table.observed_from + 1, np.iinfo(np.int64).max)
+    return np.asarray(starts[rows])
+
+
+def draw_targets(
+    windows: Windows, per_user: int, rng: np.random.Generator, first_prefixes: IntArray
+) -> NDArray[np.bool_]:
+    """Draw targets of each user among those its windows cover and a graph leads to.
+
+    Args:
+        first_prefixes: the shortest prefix of each user that has a graph. Shape (U,).
 
     Returns:
         For every interaction of the histories, whether it is a drawn target. Shape (M,).
     """
-    covered = np.zeros(windows.histories.num_interactions + 1, dtype=np.int64)
-    first = windows.histories.offsets[windows.rows] + windows.firsts + 1
+    histories = windows.histories
+    covered = np.zeros(histories.num_interactions + 1, dtype=np.int64)
+    first = histories.offsets[windows.rows] + windows.firsts + 1
     np.add.at(covered, first, 1)
     np.add.at(covered, first + windows.lengths, -1)
-    drawn = np.cumsum(covered)[:-1] > 0
+    users = histories.rows_of_users()
+    prefixes = np.arange(histories.num_interactions) - histories.offsets[users]
+    drawn = (np.cumsum(covered)[:-1] > 0) & (prefixes >= first_prefixes[users])
     if per_user:
         targets = np.flatnonzero(drawn)
-        user = windows.histories.rows_of_users()[targets]
+        user = users[targets]
         shuffled = np.lexsort((rng.random(len(targets)), user))
-        count = np.bincount(user, minlength=len(windows.histories))
+        count = np.bincount(user, minlength=len(histories))
         nth = np.arange(len(targets)) - np.repeat(np.cumsum(count) - count, count)
         drawn[targets[shuffled[nth >= per_user]]] = False
     return drawn

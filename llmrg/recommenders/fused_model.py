@@ -5,8 +5,8 @@ Paper:      Wang et al., "Enhancing Recommender Systems with Large Language Mode
             extension; E_fusion = concat(E_ori, E_div, E_base) predicts the next item.
 Reference:  none; the authors published no code.
 Differs:    the paper names no predictor: here one linear map from 3 D to D and a dot product with
-            the item table, its part for E_base starting as the identity, so that training starts
-            from the host and not from a random turn of it;
+            the item table, its part for E_base starting as the identity and the others at zero,
+            so that training starts from the host and not from a random turn of it;
             the paper names no loss: here cross-entropy over the whole catalog at some prefixes of
             every user, plus `host_loss` times the host's own loss over all of them;
             every prefix sees its graph as of that prefix (the paper does not say).
@@ -51,6 +51,7 @@ class FusedModel(Trainable):
         self.extended_encoder = SRGNN(size, num_steps=num_steps)
         self.fusion = nn.Linear(3 * size, size)
         with torch.no_grad():
+            self.fusion.weight.zero_()
             self.fusion.weight[:, 2 * size :] = torch.eye(size)
             self.fusion.bias.zero_()
         self.states_are_encodings = _states_are_encodings(host)

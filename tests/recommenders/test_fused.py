@@ -25,7 +25,7 @@ from llmrg.recommenders.fused import Fused
 from llmrg.recommenders.fused_batches import choose_graphs, draw_targets, fused_epoch, graph_pair
 from llmrg.recommenders.fused_model import FusedModel
 from llmrg.recommenders.sequential.base import SequentialModel
-from llmrg.recommenders.sequential.sasrec import SASRecModel
+from llmrg.recommenders.sequential.sasrec import SASRec, SASRecModel
 from llmrg.text import HashingEncoder
 from llmrg.training import TrainSettings
 from llmrg.types import Node, ReasoningGraph, Step, UserId
@@ -205,19 +205,54 @@ def test_the_first_table_that_covers_a_history_is_read_else_the_newest_graph():
     assert number[4] == 0
 
 
+def test_a_warm_start_begins_with_the_ranking_of_the_host_trained_alone(tmp_path: Path):
+    host = SASRec(training=SHORT, **HOST)
+    host.fit(TRAIN, catalog_of(11))
+    host.save(tmp_path)
+    started: list[np.ndarray] = []
+
+    def watch(recommender: Recommender) -> float:
+        started.append(recommender.score(TRAIN))
+        return 0.0
+
+    almost_still = TrainSettings(epochs=1, learning_rate=1e-12, batch_tokens=64, device="cpu")
+    fused = Fused(host_settings=HOST, training=almost_still, warm_start=tmp_path)
+    fused.attach([GraphTable.of(reasoned(TRAIN))], TEXT)
+    fused.fit(TRAIN, catalog_of(11), monitor=watch)
+    np.testing.assert_allclose(started[0], host.score(TRAIN), rtol=1e-4, atol=1e-4)
+
+
+def test_a_warm_start_from_another_size_is_refused(tmp_path: Path):
+    host = SASRec(training=SHORT, **{**HOST, "hidden_size": 8})
+    host.fit(TRAIN, catalog_of(11))
+    host.save(tmp_path)
+    fused = Fused(host_settings=HOST, training=SHORT, warm_start=tmp_path)
+    fused.attach([GraphTable.of(reasoned(TRAIN))], TEXT)
+    with pytest.raises(ConfigError, match="host of other sizes"):
+        fused.fit(TRAIN, catalog_of(11))
+
+
 def test_each_user_gets_as_many_drawn_prefixes_as_asked_and_other_ones_each_time():
     histories = histories_of([1] * 9, [2] * 3, [3], [4] * 30)
     windows = cut_windows(histories, 8)
     rng = np.random.default_rng(0)
-    first, second = (draw_targets(windows, 4, rng) for _ in range(2))
+    from_the_start = np.ones(4, dtype=np.int64)
+    first, second = (draw_targets(windows, 4, rng, from_the_start) for _ in range(2))
     user = histories.rows_of_users()
     assert np.bincount(user[first], minlength=4).tolist() == [4, 2, 0, 4]
     assert (first != second).any()
     assert not first[histories.offsets[:-1]].any()  # a first item has no prefix
-    everything = draw_targets(windows, 0, rng)
+    everything = draw_targets(windows, 0, rng, from_the_start)
     assert np.bincount(user[everything], minlength=4).tolist() == [8, 2, 0, 29]
-    last = draw_targets(cut_windows(histories, 8, coverage="last"), 0, rng)
+    last = draw_targets(cut_windows(histories, 8, coverage="last"), 0, rng, from_the_start)
     assert np.bincount(user[last], minlength=4).tolist() == [8, 2, 0, 8]
+
+
+def test_only_prefixes_that_have_a_graph_are_drawn():
+    histories = histories_of([1] * 9, [2] * 5)
+    late = np.array([6, 100])  # user 0's graph starts at its sixth item, user 1 has none
+    drawn = draw_targets(cut_windows(histories, 8), 0, np.random.default_rng(0), late)
+    assert np.flatnonzero(drawn).tolist() == [6, 7, 8]
 
 
 class LooksAhead(SequentialModel):
