@@ -65,7 +65,7 @@ def test_overrides_are_toml_values_or_bare_words():
 
 @pytest.mark.parametrize("text", ["verify.threshold", "=3"])
 def test_an_override_that_says_nothing_is_refused(text):
-    with pytest.raises(ConfigError, match="write table.key=value"):
+    with pytest.raises(ConfigError, match=r"write table\.key=value"):
         parse_overrides([text])
 
 

@@ -84,7 +84,7 @@ def test_a_failed_write_leaves_the_old_shard_and_nothing_else(tmp_path, monkeypa
     write_shard(path, [graph("old")])
 
     def broken(table, file, **_):
-        file.write(b"half a file")
+        file.write_bytes(b"half a file")
         raise OSError("disk full")
 
     monkeypatch.setattr(pq, "write_table", broken)

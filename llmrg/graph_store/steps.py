@@ -6,7 +6,6 @@ mistaken for "not built". The same graphs always give the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrg.errors import GraphError, ResourceError
+from llmrg.files import whole_file
 from llmrg.graph_store.checks import check_table
 from llmrg.graph_store.rows import SCHEMA, TYPES, VERSION_KEY, to_graphs, to_table
 from llmrg.types import GRAPH_SCHEMA_VERSION, ReasoningGraph
@@ -27,17 +27,8 @@ def write_shard(path: Path, graphs: Iterable[ReasoningGraph]) -> None:
             of a surrogate pair, which UTF-8 cannot store.
     """
     table = to_table(list(graphs), source=str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    with whole_file(path) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
 def read_graphs(path: Path) -> Iterator[ReasoningGraph]:
@@ -112,13 +103,3 @@ def _cast(shard: Path, column: pa.ChunkedArray, name: str, type_: pa.DataType) -
         return column.cast(type_)
     except pa.ArrowException as error:
         raise GraphError(f"{shard}: column {name!r} is {column.type}, expected {type_}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can open folders."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -1,27 +1,19 @@
-"""Small files that appear whole or not at all."""
+"""Small text and JSON files of a job."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from llmrg.errors import ResourceError
+from llmrg.files import whole_file
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file by writing beside it and renaming; durable once this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Replace a file as a whole; durable once this returns."""
+    with whole_file(path) as file:
+        file.write_text(text, "utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,11 +16,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from llmrg.database import insert_once, open_database, writer_of
 from llmrg.errors import KnowledgeError
 from llmrg.knowledge.base import EVERYONE, KnowledgeStats, Lesson, Link, Snapshot
 from llmrg.types import Node
@@ -110,25 +109,27 @@ class _View:
 
 
 class KnowledgeStore:
-    """Links in SQLite (WAL), or in another database by its SQLAlchemy URL.
+    """Links in a SQLite file, or in PostgreSQL by its URL.
 
     Args:
         url: such as "sqlite:///runs/knowledge.db".
 
     Raises:
+        ConfigError: if the URL is none.
         KnowledgeError: if the file was written by a newer llmrg, or is no knowledge base.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._engine = open_engine(url)
+        self._engine = open_database(url, what="knowledge base")
+        self._writer = writer_of(self._engine)
         self._indexes: dict[str, _Index] = {}
         self._moment = 0
         self._migrate()
 
     def _migrate(self) -> None:
         try:
-            with self._engine.begin() as connection:
+            with self._writer.begin() as connection:
                 _metadata.create_all(connection)
                 rows = connection.execute(sa.select(META).where(META.c.name == "schema")).all()
                 if not rows:
@@ -167,7 +168,7 @@ class KnowledgeStore:
     def learn(self, scope: str, round_name: str, lessons: Iterable[Lesson]) -> int:
         index = self._index(scope)
         rows, taught, fresh = self._sort_lessons(scope, index, lessons)
-        with self._engine.begin() as connection:
+        with self._writer.begin() as connection:
             learned = connection.execute(
                 sa.select(ROUNDS.c.lessons).where(
                     ROUNDS.c.scope == scope, ROUNDS.c.round_name == round_name
@@ -175,10 +176,11 @@ class KnowledgeStore:
             ).first()
             if learned is not None:
                 return 0
+            # Another job may have learned the same link meanwhile: the first one's words stay.
             if rows:
-                connection.execute(self._insert(LINKS), rows)
+                connection.execute(insert_once(self._engine, LINKS), rows)
             if taught:
-                connection.execute(self._insert(LESSONS), taught)
+                connection.execute(insert_once(self._engine, LESSONS), taught)
             connection.execute(
                 ROUNDS.insert().values(
                     scope=scope,
@@ -212,12 +214,6 @@ class KnowledgeStore:
                 fresh.append((link, lesson.rank))
         return list(rows.values()), list(taught.values()), fresh
 
-    def _insert(self, table: sa.Table) -> sa.Insert:
-        # Another job may have learned the same link meanwhile: the first one's words stay.
-        if self._engine.dialect.name == "postgresql":
-            return postgresql.insert(table).on_conflict_do_nothing()
-        return sqlite.insert(table).on_conflict_do_nothing()
-
     def has_learned(self, scope: str, round_name: str) -> bool:
         same = (ROUNDS.c.scope == scope, ROUNDS.c.round_name == round_name)
         with self.connect() as connection:
@@ -240,7 +236,7 @@ class KnowledgeStore:
 
     def connect(self) -> sa.Connection:
         """A connection that only reads and so never makes a writer wait."""
-        return self._engine.connect().execution_options(reading=True)
+        return self._engine.connect()
 
     def close(self) -> None:
         self._engine.dispose()
@@ -293,35 +289,3 @@ def link_of_row(row: sa.Row[tuple[object, ...]]) -> Link:
         reasoner=row.reasoner,
         prompt=row.prompt,
     )
-
-
-def open_engine(url: str) -> sa.Engine:
-    """Open a database; a SQLite file is made with its folder, in WAL mode, waiting for locks."""
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise KnowledgeError(
-            f"[knowledge] url {url!r} is no database URL; write sqlite:///runs/knowledge.db"
-        ) from error
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed)
-    if parsed.database and parsed.database != ":memory:":
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    # isolation_level=None: the driver never begins a transaction by itself, `_begin` does.
-    engine = sa.create_engine(parsed, connect_args={"timeout": 30, "isolation_level": None})
-    sa.event.listen(engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _begin(connection: sa.Connection) -> None:
-    # A writer takes the lock at once: waiting for it later could deadlock two jobs on one base.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()

@@ -1,9 +1,7 @@
 """Every reply ever paid for, found again by the digest of its request.
 
 A reply is committed before anybody sees it, so a crash repeats at most the calls in flight. Rows
-are only ever added: the first reply to a request stays its reply. With WAL and
-`synchronous=NORMAL` a killed process loses nothing, a power cut may lose the last commits; a WAL
-file must not lie on a network drive. PostgreSQL by URL uses the same statements.
+are only ever added: the first reply to a request stays its reply.
 """
 
 from __future__ import annotations
@@ -15,17 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from llmrg.errors import ConfigError, DataError, MissingExtra
+from llmrg.database import insert_once, open_database, writer_of
+from llmrg.errors import DataError
 from llmrg.llm.base import FinishReason, Reply, Request, Usage
 
 LEDGER_VERSION = 1
-_BUSY_MS = 30_000  # how long one process waits for another's commit
 
 _TABLES = sa.MetaData()
 _VERSION = sa.Table("ledger_version", _TABLES, sa.Column("version", sa.Integer, primary_key=True))
@@ -64,8 +60,8 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _open(url)
-        self._writer = self._engine.execution_options(writes=True)
+        self._engine = open_database(url, what="ledger")
+        self._writer = writer_of(self._engine)
         # SQLite lets waiting writers poll; a lock lets those of this process queue instead.
         self._writing = threading.Lock()
         self._place = self._engine.url.render_as_string(hide_password=True)
@@ -124,9 +120,8 @@ class Ledger:
             "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         row["checksum"] = _checksum([row[name] for name in _CHECKED])
-        insert = postgresql.insert if self._engine.name == "postgresql" else sqlite.insert
         with self._write() as connection:
-            connection.execute(insert(_REPLIES).values(row).on_conflict_do_nothing())
+            connection.execute(insert_once(self._engine, _REPLIES).values(row))
 
     def sources(self) -> list[tuple[str, str]]:
         """Who answered: every pair of LLM name and model in the ledger, sorted."""
@@ -182,50 +177,6 @@ class Ledger:
                 f"{self._place}: the ledger cannot be used: {reason}; check that the file is a "
                 "ledger, that it may be written, and that the disk has room"
             ) from None
-
-
-def _open(url: str) -> sa.Engine:
-    shown = url.rpartition("@")[2]  # what stands before an @ may be a password
-    example = "write it as sqlite:///PATH, such as sqlite:///runs/ledger.db"
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        raise ConfigError(f"'{shown}' is not a ledger URL; {example}") from None
-    kind = parsed.get_backend_name()
-    if kind not in ("sqlite", "postgresql"):
-        raise ConfigError(f"'{shown}': a ledger cannot be kept in {kind}; {example}")
-    if kind == "sqlite":
-        if parsed.database in (None, "", ":memory:"):
-            raise ConfigError(f"'{shown}': a ledger must outlive the process; {example}")
-        try:
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"'{shown}': {error}; name a folder that can be made") from error
-    try:
-        engine = sa.create_engine(parsed, hide_parameters=True)
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "a ledger in PostgreSQL", package=error.name or "psycopg", extra="cluster"
-        ) from error
-    if kind == "sqlite":
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _set_up_sqlite(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the driver must not open transactions of its own
-    # A damaged text must reach the checksum, not raise while it is read.
-    connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A writer takes its lock at the start: upgrading a read lock fails at once when two try it.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _row(digest: str) -> sa.Select[Any]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrg.errors import DataError, MissingExtra, ResourceError
+from llmrg.files import whole_file
 from llmrg.recommenders.base import Recommender
 from llmrg.recommenders.registry import recommender_class
 
@@ -63,9 +62,9 @@ def save(recommender: Recommender, path: Path) -> None:
         tensors_sha256=hashlib.sha256(tensors).hexdigest(),
     )
     text = json.dumps(description.model_dump(), indent=2, ensure_ascii=False, allow_nan=False)
-    path.mkdir(parents=True, exist_ok=True)
-    _write(path / ARRAYS, tensors)
-    _write(path / SETTINGS, f"{text}\n".encode())
+    for name, content in ((ARRAYS, tensors), (SETTINGS, f"{text}\n".encode())):
+        with whole_file(path / name) as file:
+            file.write_bytes(content)
 
 
 def load(path: Path) -> Recommender:
@@ -132,19 +131,6 @@ def _read(path: Path) -> bytes:
         raise ResourceError(
             f"{path} does not exist; a saved recommender is a folder with {ARRAYS} and {SETTINGS}"
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in place in one step: written beside it, flushed to disk, then renamed."""
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _safetensors() -> ModuleType:

@@ -8,7 +8,6 @@ JSON names a complete file.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from llmrg.errors import ConfigError
+from llmrg.files import whole_file
 from llmrg.training.records import Epoch, History, TrainSettings
 
 CHECKPOINT_FORMAT = 1
@@ -50,13 +50,12 @@ class Run:
 
 def save_run(run: Run, folder: Path) -> None:
     """Write the state after the last finished epoch, then drop the one before it."""
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"epoch-{len(run.history.epochs)}.safetensors"
     tensors = {**_prefixed("model", run.model.state_dict()), **_prefixed("best", run.best)}
     for index, state in run.optimizer.state_dict()["state"].items():
         tensors |= _prefixed(f"optimizer.{index}", state)
-    save_file(tensors, folder / f"{name}.part")
-    os.replace(folder / f"{name}.part", folder / name)
+    with whole_file(folder / name) as file:
+        save_file(tensors, file)
     written = {
         "format": CHECKPOINT_FORMAT,
         "tensors": name,
@@ -65,9 +64,8 @@ def save_run(run: Run, folder: Path) -> None:
         "steps": run.steps,
         "history": asdict(run.history),
     }
-    part = folder / "checkpoint.json.part"
-    part.write_text(json.dumps(written, indent=1), encoding="utf-8")
-    os.replace(part, folder / "checkpoint.json")
+    with whole_file(folder / "checkpoint.json") as file:
+        file.write_text(json.dumps(written, indent=1), encoding="utf-8")
     for old in folder.glob("epoch-*.safetensors*"):
         if old.name != name:
             old.unlink()

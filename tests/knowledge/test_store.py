@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from contracts.knowledge import KnowledgeContract, lesson, link
 
-from llmrg.errors import KnowledgeError
+from llmrg.errors import ConfigError, KnowledgeError
 from llmrg.knowledge.store import KnowledgeStore, user_token
 from llmrg.knowledge.summary import show_links
 
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
 
 
 def test_a_url_that_is_none_is_refused():
-    with pytest.raises(KnowledgeError, match="no database URL"):
+    with pytest.raises(ConfigError, match="not a knowledge base URL"):
         KnowledgeStore("knowledge.db")
 
 
