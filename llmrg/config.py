@@ -19,6 +19,7 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from llmrg.errors import ConfigError
@@ -114,7 +115,7 @@ class FusionTable(Table):
     encoder: Literal["srgnn"] = "srgnn"
     graph: Literal["llmrg", "sequence"] = "llmrg"
     warm_start: bool = True  # start from the host as it was trained alone with the same seed
-    learning_rate: float | None = Field(default=None, gt=0)  # a tenth of [train]'s if warm
+    learning_rate: float | None = Field(default=None, gt=0)  # [train]'s if not given
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -181,6 +182,8 @@ class Job(BaseSettings):
         """Command line over environment over file; `load_job` gives the first and the last."""
         assert isinstance(init_settings, InitSettingsSource)
         given = init_settings.init_kwargs
+        if "_recorded" in given:
+            return (InitSettingsSource(settings_cls, given["_recorded"]),)
         return (
             InitSettingsSource(settings_cls, given.get("_set", {})),
             EnvSettingsSource(settings_cls),
@@ -207,6 +210,8 @@ def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
         return Job(_file=table, _set=parse_overrides(overrides))  # type: ignore[call-arg]
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from None
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; lists and tables are JSON there") from None
 
 
 def restore_job(table: dict[str, Any], place: Path) -> Job:
@@ -216,7 +221,7 @@ def restore_job(table: dict[str, Any], place: Path) -> Job:
         ConfigError: if the manifest was written by another version with other keys.
     """
     try:
-        return Job(_set=table)  # type: ignore[call-arg]
+        return Job(_recorded=table)  # type: ignore[call-arg]
     except ValidationError as error:
         raise ConfigError(f"{place}: {_explain(error)}") from None
 

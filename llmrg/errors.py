@@ -54,7 +54,16 @@ class Unavailable(LLMError):
 
 
 class Refused(LLMError):
-    """The server or the model will not answer this request: do not send it again."""
+    """The server or the model will not answer this request: do not send it again.
+
+    Attributes:
+        every_request: True if no other request will fare better: a wrong key, an unknown model, a
+            spent quota. A job stops at the first of these.
+    """
+
+    def __init__(self, message: str, *, every_request: bool = False) -> None:
+        super().__init__(message)
+        self.every_request = every_request
 
 
 class ReplyError(LLMError):

@@ -85,6 +85,11 @@ def clean(text: str, *, limit: int = 300) -> str:
     return " ".join(visible.split())[:limit]
 
 
+def attribute_text(name: str, value: str) -> str:
+    """How an attribute or a profile entry is shown everywhere: "genres: Comedy"."""
+    return f"{clean(name, limit=40)}: {clean(value, limit=100)}"
+
+
 def normalize(text: str) -> str:
     """Fold a title for comparison: case, accents, punctuation and spacing do not count."""
     decomposed = unicodedata.normalize("NFKD", clean(text).casefold())

@@ -102,7 +102,7 @@ class Step:
     """One node of a chain and why it follows its parent.
 
     Attributes:
-        reason: why this node follows; empty for a root.
+        reason: why this node follows; a root may say why it starts a chain.
         position: index into the history, from 0, of the item being reasoned about.
         parent: index of the step it follows in `ReasoningGraph.steps`; -1 for a root.
         verdict: None for a root, which links nothing and so has nothing to verify.

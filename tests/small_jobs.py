@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from llmrg.data.dataset import Dataset
 from llmrg.data.splits import leave_one_out
-from llmrg.jobs.prepare import Prepared
+from llmrg.jobs import build_graphs as module
+from llmrg.jobs.prepare import Prepared, Reasoners
 
 
 def prepared_from(dataset: Dataset) -> Prepared:
@@ -38,3 +42,23 @@ def knowledge_rows(job) -> dict[str, list]:
                 "SELECT scope, round_name, lessons FROM rounds ORDER BY scope, round_name"
             ).fetchall(),
         }
+
+
+def scripted_reasoners(monkeypatch, llm) -> None:
+    """Let one reasoner answer for everybody."""
+
+    def make(job, prepared):
+        return Reasoners((llm,), np.zeros(len(prepared.split.train), dtype=np.int64))
+
+    monkeypatch.setattr(module, "make_reasoners", make)
+
+
+def agreeable(request) -> str:
+    """A reasoner that always finds a reason; what it says depends on the question alone."""
+    data = json.loads(request.messages[1].content.partition("Data:")[2])
+    if request.stage == "chain":
+        number = len(data["chains"])
+        return json.dumps({"links": [{"chain": number, "reason": "goes on", "via": []}]})
+    if request.stage == "extend":
+        return json.dumps({"next": [{"title": "Heat (1995)", "reason": "so it goes", "via": []}]})
+    return '{"answer": "something"}' if request.stage == "verify" else '{"score": 75}'

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from llmrg import __version__
 from llmrg.cli import app, main
+from llmrg.errors import DataError
 
 TINY = [
     "data.path={data}", "data.name=tiny", "data.min_interactions=0", "data.max_length=8",
@@ -122,6 +123,24 @@ def test_recommendations_come_with_their_chains(out):
     assert "→" in text or "⇢" in text or "no chain names this item" in text
 
 
+def test_a_user_who_was_not_tested_gets_the_way_out(out):
+    result = CliRunner().invoke(app, ["recommend", "nobody", "--run", str(out / "run" / "llmrg")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, DataError)
+    assert "only tested users have some; choose one of those" in str(result.exception)
+
+
+def test_the_demo_trains_what_reads_the_graphs_and_leaves_the_host_as_it_was(out):
+    from safetensors.numpy import load_file
+
+    host, fused = (
+        load_file(out / "run" / name / "seed-0" / "model.safetensors") for name in ("host", "llmrg")
+    )
+    for name, array in host.items():
+        np.testing.assert_array_equal(fused[f"model.host.{name}"], array)
+    assert np.abs(fused["model.fusion.weight"][:, :16]).max() > 0
+
+
 def test_runs_are_compared(out):
     folder = out / "compared"
     table = invoke("report", out / "run" / "host", out / "run" / "llmrg", "--out", folder)
@@ -168,6 +187,7 @@ def test_data_is_listed_described_and_prepared(data, tmp_path):
         (["recommend", "u", "--run", "nowhere"], 2, "made by"),
         (["data", "describe", "nowhere"], 2, "nowhere"),
         (["run", "train", "--limit", "3"], 2, "--limit is for build_graphs"),
+        (["demo", "--set", "fusion.settings={host_rat=0}"], 2, "did you mean 'host_rate'"),
     ],
 )
 def test_errors_are_one_line_with_an_exit_code(

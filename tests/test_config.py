@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmrg.config import load_job, parse_overrides
+from llmrg.config import load_job, parse_overrides, restore_job
 from llmrg.errors import ConfigError
 from llmrg.resources import folder
 
@@ -51,6 +51,18 @@ def test_a_file_that_names_no_job_or_is_no_toml_is_refused(pipeline, tmp_path):
         load_job(pipeline("job = \n"))
     with pytest.raises(ConfigError, match="no such pipeline file"):
         load_job(tmp_path / "none.toml")
+
+
+def test_a_broken_environment_variable_is_named(pipeline, monkeypatch):
+    monkeypatch.setenv("LLMRG_TRAIN__SEEDS", "1,2")
+    with pytest.raises(ConfigError, match="environment"):
+        load_job(pipeline('job = "train"\n'))
+
+
+def test_a_recorded_job_is_rebuilt_whatever_the_environment_says(pipeline, monkeypatch):
+    job = load_job(pipeline('job = "train"\n[verify]\nthreshold = 60\n'))
+    monkeypatch.setenv("LLMRG_VERIFY__THRESHOLD", "75")
+    assert restore_job(job.model_dump(mode="json"), pipeline("")) == job
 
 
 def test_overrides_are_toml_values_or_bare_words():

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from llmrg.errors import DataError
+from llmrg.text import clean
 from llmrg.types import Attributes, Item, ItemId, ItemIndex
+
+TITLE_LENGTH = 200
+"""Longest title before anything is appended to make it unique."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,9 @@ def with_unique_titles(
 ) -> Catalog:
     """Build a catalogue whose titles can serve as names.
 
-    Empty titles become the item_id. A title that several items share gets " [item_id]" appended,
+    Titles are cleaned first (`text.clean`: one line, nothing invisible, at most 200 characters), so
+    that a title is the same text in a question, in a graph and here. Empty ones become the item_id,
+    or a number if that is blank too. A title that several items share gets " [item_id]" appended,
     again and again while another item has that title already.
 
     Raises:
@@ -57,14 +63,17 @@ def with_unique_titles(
     repeated = [item_id for item_id, times in Counter(item_ids).items() if times > 1]
     if repeated:
         raise DataError(f"item_id {repeated[0]!r} names two items; give each item its own id")
-    named = [title or item_id for item_id, title in zip(item_ids, titles, strict=True)]
+    shown = [clean(item_id, limit=TITLE_LENGTH // 4) for item_id in item_ids]
+    cleaned = [clean(title, limit=TITLE_LENGTH) for title in titles]
+    pairs = zip(shown, cleaned, strict=True)
+    named = [title or name or f"item {n}" for n, (name, title) in enumerate(pairs, start=1)]
     counts = Counter(named)
     taken = set(named)
     items = []
-    for item_id, title, attrs in zip(item_ids, named, attributes, strict=True):
+    for item_id, name, title, attrs in zip(item_ids, shown, named, attributes, strict=True):
         if counts[title] > 1:
             while title in taken:
-                title = f"{title} [{item_id}]"
+                title = f"{title} [{name}]"
             taken.add(title)
         items.append(Item(ItemId(item_id), title, attrs))
     return Catalog(tuple(items))

@@ -81,6 +81,12 @@ class Dataset:
             hasher.update(len(content).to_bytes(8, "big") + content)
         return hasher.hexdigest()
 
+    def words(self) -> str:
+        """Digest of what can be said about items and users: catalogue and profiles, no behavior."""
+        items = [[item.item_id, item.title, item.attributes] for item in self.catalog.items]
+        text = json.dumps([items, self.profiles], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def describe(self) -> dict[str, Any]:
         """The figures of the data set, fit for JSON.
 

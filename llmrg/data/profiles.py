@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from llmrg.data.interactions import Histories
+from llmrg.text import attribute_text
 from llmrg.types import Attributes
 
 
@@ -27,7 +28,7 @@ def count_profiles(
     for row, profile in enumerate(profiles):
         for name, value in profile:
             users.append(row)
-            entries.append(texts.setdefault(f"{name}: {value}", len(texts)))
+            entries.append(texts.setdefault(attribute_text(name, value), len(texts)))
     ones = np.ones(len(users), dtype=np.float32)
     membership = sparse.csr_array((ones, (entries, users)), shape=(len(texts), len(histories)))
     taken = sparse.csr_array(

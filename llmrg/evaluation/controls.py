@@ -8,13 +8,20 @@ as far as it exceeds this control's.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmrg.data.catalog import Catalog
 from llmrg.data.interactions import Histories
 from llmrg.graph_store import OBSERVED, GraphTable, alive_until
 
 
-def sequence_graph(histories: Histories, catalog: Catalog, max_length: int) -> GraphTable:
+def sequence_graph(
+    histories: Histories,
+    catalog: Catalog,
+    max_length: int,
+    *,
+    starts: NDArray[np.int64] | None = None,
+) -> GraphTable:
     """Chain every user's newest items one after the other: the graph SR-GNN makes of a session.
 
     Nothing is imagined, so its observed and its extended graph are the same.
@@ -22,21 +29,25 @@ def sequence_graph(histories: Histories, catalog: Catalog, max_length: int) -> G
     Args:
         histories: one graph is made for each user, an empty one for an empty history.
         max_length: newest items that make the graph; positions still count from the first item.
+        starts: position at which each user's graph starts instead, 0 to the user's number of
+            items, so that it covers what another graph covers. Shape (U,).
     """
-    kept = histories.tail(max_length)
-    first = histories.lengths - kept.lengths
-    place = np.arange(kept.num_interactions) - np.repeat(kept.offsets[:-1], kept.lengths)
+    first = np.maximum(histories.lengths - max_length, 0) if starts is None else starts
+    sizes = histories.lengths - first
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
     parent = place - 1
-    position = place + np.repeat(first, kept.lengths)
+    position = place + np.repeat(first, sizes)
+    items = histories.items[np.repeat(histories.offsets[:-1], sizes) + position]
     origin = np.full(len(place), OBSERVED, dtype=np.int8)
     return GraphTable(
         user_ids=histories.user_ids,
-        offsets=kept.offsets,
+        offsets=offsets,
         parent=parent,
-        node=kept.items.astype(np.int64) - 1,
+        node=items.astype(np.int64) - 1,
         origin=origin,
         position=position,
-        alive_until=alive_until(kept.offsets, parent, origin, position, histories.lengths),
+        alive_until=alive_until(offsets, parent, origin, position, histories.lengths),
         score=np.full(len(place), np.nan, dtype=np.float32),
         observed_from=first,
         observed_until=histories.lengths,

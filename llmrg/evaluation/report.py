@@ -56,6 +56,7 @@ def render_markdown(page: ReportPage) -> str:
         blocks.append(f"Best mean of each column in bold; in brackets the {_plain(page.interval)}.")
     if page.comparisons:
         blocks.append(_comparisons(page))
+        blocks.append(f"In brackets the {_plain(page.comparison_interval)}.")
     if page.notes:
         blocks.append("\n".join(f"- {_plain(note)}" for note in page.notes))
     return "\n\n".join(blocks) + "\n"

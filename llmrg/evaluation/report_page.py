@@ -101,12 +101,12 @@ def _hits(page: ReportPage) -> str:
     picture = plot(
         lines,
         name="hits",
-        x_label="steps so far",
-        y_label="served by the knowledge base",
+        x_label="history items so far",
+        y_label="explained by a known link",
         x="count",
         y="share",
     )
-    caption = "Share of reasoning and verification steps that the knowledge base served"
+    caption = "Share of history items that a link from the knowledge base explained"
     return _panels([_panel(picture, caption)], [hit.label for hit in page.hits], "")
 
 

@@ -109,7 +109,7 @@ def comparisons(page: ReportPage) -> str:
     ]
     caption = (
         "Difference of the two means over the same users. “No clear difference” means that the "
-        f"interval ({escape(page.interval)}) holds 0."
+        f"interval ({escape(page.comparison_interval)}) holds 0."
     )
     head = ["System", "Against", "Metric", "Difference", "p", "Reading"]
     return _table(caption, head, rows, kind="comparisons")

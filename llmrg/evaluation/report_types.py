@@ -109,8 +109,9 @@ class HitCurve:
 
     Attributes:
         label: what was built, such as the strategy.
-        steps: number of reasoning and verification steps so far.
-        share: share of them that the knowledge base served, 0 to 1.
+        steps: number of history items reasoned about so far.
+        share: share of the items since the point before that a link from the knowledge base
+            explained, 0 to 1.
     """
 
     label: str
@@ -174,7 +175,8 @@ class ReportPage:
             graph was built.
         when: date and time as they shall be printed.
         dataset: the data in a few sentences.
-        interval: what the intervals are, in words.
+        interval: what the intervals of `rows` are, in words.
+        comparison_interval: the same for those of `comparisons`.
         headline: the metric drawn beside the table.
     """
 
@@ -193,6 +195,7 @@ class ReportPage:
     stories: tuple[UserStory, ...] = ()
     notes: tuple[str, ...] = ()
     interval: str = "95% interval"
+    comparison_interval: str = "95% interval"
     headline: str = "ndcg@10"
 
     def metrics(self) -> tuple[str, ...]:

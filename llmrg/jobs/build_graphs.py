@@ -7,24 +7,28 @@ training graphs alone; test-time graphs are grown when it has learned all there 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from llmrg.config import Job
-from llmrg.errors import LLMError, Unavailable
+from llmrg.errors import LLMError, Refused, ReplyError, Unavailable
 from llmrg.jobs.graph_folder import (
     TEST,
     TRAIN,
+    Build,
     GraphSummary,
     add_seconds,
     check_manifest,
     describe_build,
     graphs_folder,
+    scope_of,
     summarize,
 )
 from llmrg.jobs.prepare import Prepared, Reasoners, make_reasoners, prepare
@@ -38,7 +42,7 @@ from llmrg.jobs.rounds import (
     plan_rounds,
     write_user,
 )
-from llmrg.knowledge.base import EVERYONE, KnowledgeBase, NoKnowledge
+from llmrg.knowledge.base import KnowledgeBase, Lesson, NoKnowledge
 from llmrg.knowledge.improve import lessons_of
 from llmrg.knowledge.store import KnowledgeStore, user_token
 from llmrg.reasoning.ask import Asker
@@ -79,6 +83,7 @@ class _Build:
     reasoners: Reasoners
     knowledge: KnowledgeBase
     ground: Grounder
+    described: Build
     scopes: list[str]
 
     @classmethod
@@ -86,23 +91,26 @@ class _Build:
         reasoners = make_reasoners(job, prepared)
         encoder = HashingEncoder(TITLE_VECTOR_SIZE)
         catalog = prepared.dataset.catalog
-        cut = prepared.split.cut()
         known = len(prepared.split.train)
+        users = known if limit is None else min(limit, known)
+        names = [llm.name for llm in reasoners.llms]
+        described = describe_build(job, prepared, users=users, reasoners=names)
         return cls(
             job=job,
             prepared=prepared,
             folder=graphs_folder(job, limit),
-            users=known if limit is None else min(limit, known),
+            users=users,
             reasoners=reasoners,
             knowledge=KnowledgeStore(job.knowledge.url) if job.knowledge.enabled else NoKnowledge(),
             ground=Grounder(catalog, encoder, floor=job.extend.floor),
-            scopes=[f"{llm.name}|{cut}" for llm in reasoners.llms],
+            described=described,
+            scopes=[scope_of(described, name) for name in names],
         )
 
     async def run(self) -> GraphSummary:
         started = time.monotonic()
         try:
-            check_manifest(self.folder, self._described())
+            check_manifest(self.folder, self.described)
             rounds = plan_rounds(self.users, self.job.reasoning.round_size)
             with progress("reasoning", self.users, unit="users") as advance:
                 for each in rounds:
@@ -116,16 +124,6 @@ class _Build:
             self.knowledge.close()
             await self.reasoners.cleanup.aclose()
 
-    def _described(self) -> dict[str, Any]:
-        described: dict[str, Any] = describe_build(
-            self.job,
-            data=self.prepared.dataset.name,
-            cut=self.prepared.split.cut(),
-            users=self.users,
-            reasoners=[llm.name for llm in self.reasoners.llms],
-        )
-        return described
-
     async def _train_round(self, each: Round, advance: Advance) -> None:
         files = RoundFiles(self.folder / TRAIN, each.name)
         built: list[BuiltUser] | None = None
@@ -135,26 +133,24 @@ class _Build:
             built = await self._build_round(files, each, already, build, advance)
         else:
             advance(each.end - each.start)
-        # The number of users is part of the name: a later run that builds those who failed
-        # teaches the round again, and what was learned before is not counted twice.
-        name = f"{each.name}:{len(files.counts()['users'])}"
+        name = f"{each.name}:{_digest_of_rows(files)}"
         for fold, scope in enumerate(self.scopes):
             if self.knowledge.has_learned(scope, name):
                 continue
             built = files.read() if built is None else built
             mine = [u for u in built if self.reasoners.fold_of_user[u.row] == fold]
-            self.knowledge.learn(scope, name, _lessons(mine, scope))
+            self.knowledge.learn(scope, name, self._lessons(mine, scope))
 
     async def _test_round(self, each: Round, advance: Advance) -> None:
         files = RoundFiles(self.folder / TEST, each.name)
-        if files.finished and not files.counts()["failed"]:
+        train_files = RoundFiles(self.folder / TRAIN, each.name)
+        if files.finished and _rows_of(files) == _rows_of(train_files):
             advance(each.end - each.start)
             return
-        trained = {
-            user.row: user.graph for user in RoundFiles(self.folder / TRAIN, each.name).read()
-        }
+        trained = {user.row: user.graph for user in train_files.read()}
+        already = {user.row: user for user in files.read()} if files.finished else {}
         build = partial(self._grow_user, trained=trained)
-        await self._build_round(files, each, {}, build, advance, rows=trained)
+        await self._build_round(files, each, already, build, advance, rows=trained)
 
     async def _build_round(
         self,
@@ -177,19 +173,17 @@ class _Build:
                     try:
                         built = BuiltUser(row, *await build(row))
                     except LLMError as error:
+                        if isinstance(error, Refused) and error.every_request:
+                            raise
                         return FailedUser(row, user_id, f"{type(error).__name__}: {error}")
                     write_user(partial_file, built)
                     advance()
                     return built
 
-            outcomes = await asyncio.gather(*(one(row) for row in rows if row not in done))
+            outcomes = await _all(one(row) for row in rows if row not in done)
         failed = [outcome for outcome in outcomes if isinstance(outcome, FailedUser)]
         done |= {o.row: o for o in outcomes if isinstance(o, BuiltUser)}
-        if failed and not done:
-            raise Unavailable(
-                f"nobody in round {each.name} could be answered, so the job stops here; the first "
-                f"reason was: {failed[0].error}. Run the same command again to resume"
-            )
+        _stop_if_hopeless(each, list(done.values()), failed)
         built = [done[row] for row in sorted(done)]
         files.finish(built, failed)
         return built
@@ -201,18 +195,29 @@ class _Build:
     async def _grow_user(
         self, row: int, *, trained: dict[int, ReasoningGraph]
     ) -> tuple[ReasoningGraph, Counter[str]]:
-        graph = trained[row]
-        return await self._builder(row, EVERYONE).grow(graph, self._test_history(row))
+        """Grow a training graph by what came since; afresh if that is more than a window holds."""
+        graph, history = trained[row], self._test_history(row)
+        builder = self._builder(row, self.users)
+        if len(history.interactions) - graph.observed_until > self.job.data.max_length:
+            return await builder.build(history)
+        return await builder.grow(graph, history)
 
     def _builder(self, row: int, before: int) -> Builder:
         scope = self.scopes[self.reasoners.fold_of_user[row]]
         return Builder(
-            asker=Asker(self.reasoners.of(row)),
+            asker=Asker(self.reasoners.of(row), self.job.llm.structured),
             catalog=self.prepared.dataset.catalog,
             snapshot=self.knowledge.snapshot(scope, before=before),
             ground=self.ground,
             settings=reasoning_settings(self.job),
         )
+
+    def _lessons(self, users: list[BuiltUser], scope: str) -> Iterable[Lesson]:
+        profiles = self.prepared.dataset.profiles
+        for user in users:
+            token = user_token(scope, user.graph.user_id)
+            profile = profiles[user.row] if profiles else ()
+            yield from lessons_of(user.graph, rank=user.row, token=token, profile=profile)
 
     def _test_history(self, row: int) -> UserHistory:
         """What is known when the test item is asked for; users without a test keep their train."""
@@ -228,10 +233,48 @@ class _Build:
         return {str(user): case for case, user in enumerate(users)}
 
 
-def _lessons(users: list[BuiltUser], scope: str) -> Iterable[Any]:
-    for user in users:
-        token = user_token(scope, user.graph.user_id)
-        yield from lessons_of(user.graph, rank=user.row, token=token)
+async def _all(work: Iterable[Coroutine[Any, Any, Outcome]]) -> list[Outcome]:
+    """Await everything at once; if one raises, the others are stopped before it is raised on."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _stop_if_hopeless(each: Round, built: list[BuiltUser], failed: list[FailedUser]) -> None:
+    """Stop a job that gets nothing out of its reasoner, before it asks about everybody.
+
+    Raises:
+        Unavailable: if nobody in the round was built because the server could not be reached.
+        ReplyError: if not one answer about the round's items could be used.
+    """
+    down = all(user.error.startswith(f"{Unavailable.__name__}:") for user in failed)
+    if failed and not built and down:
+        raise Unavailable(
+            f"nobody in round {each.name} could be answered, so the job stops here; the first "
+            f"reason was: {failed[0].error}. Run the same command again to resume"
+        )
+    asked = sum(user.tally["chain.asked"] for user in built)
+    if asked and asked == sum(user.tally["chain.invalid"] for user in built):
+        raise ReplyError(
+            f"not one of {asked} answers in round {each.name} could be used; try another [llm] "
+            "model or another way to ask for JSON, [llm] structured",
+            text="",
+        )
+
+
+def _rows_of(files: RoundFiles) -> list[int]:
+    """Rows of the users that a finished round built."""
+    return [user["row"] for user in files.counts()["users"]]
+
+
+def _digest_of_rows(files: RoundFiles) -> str:
+    """Names who is in a round: a later run that builds those who failed teaches it again."""
+    return hashlib.sha256(json.dumps(_rows_of(files)).encode()).hexdigest()[:8]
 
 
 def reasoning_settings(job: Job) -> ReasoningSettings:

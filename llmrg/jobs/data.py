@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llmrg.data.dataset import Dataset
+from llmrg.types import Attributes
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> list[Path]:
@@ -31,7 +32,7 @@ def write_dataset(dataset: Dataset, folder: Path) -> list[Path]:
         interactions["timestamp"] = histories.timestamps
     tables = {"interactions": interactions, "items": _items(dataset)}
     if any(dataset.profiles):
-        people = [dict(profile) for profile in dataset.profiles]
+        people = [_columns(profile) for profile in dataset.profiles]
         tables["users"] = pd.DataFrame(people).assign(user_id=histories.user_ids)
     paths = []
     for name, table in tables.items():
@@ -42,11 +43,18 @@ def write_dataset(dataset: Dataset, folder: Path) -> list[Path]:
 
 
 def _items(dataset: Dataset) -> pd.DataFrame:
-    """One row per item; several values of an attribute are joined by "|", as the loader reads."""
-    records = []
-    for item in dataset.catalog.items:
-        record: dict[str, str] = {"item_id": item.item_id, "title": item.title}
-        for name, value in item.attributes:
-            record[name] = f"{record[name]}|{value}" if name in record else value
-        records.append(record)
-    return pd.DataFrame(records)
+    """One row per item."""
+    return pd.DataFrame(
+        [
+            {"item_id": item.item_id, "title": item.title, **_columns(item.attributes)}
+            for item in dataset.catalog.items
+        ]
+    )
+
+
+def _columns(attributes: Attributes) -> dict[str, str]:
+    """One text per attribute name; several values are joined by "|", as the loader reads them."""
+    columns: dict[str, str] = {}
+    for name, value in attributes:
+        columns[name] = f"{columns[name]}|{value}" if name in columns else value
+    return columns

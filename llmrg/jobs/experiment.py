@@ -3,7 +3,8 @@
 A run folder holds
 
     manifest.json         settings, versions, digests; a run that is there already is not repeated
-    report.json           every figure
+    report.json           every figure; its memory.peak_bytes is the largest peak among the
+                          processes that trained a seed, data and evaluation included
     predictions.parquet   the best 100 items per user and seed, from which the figures follow
     seed-N/               the trained model, as safetensors and JSON
 """
@@ -25,11 +26,11 @@ from llmrg.evaluation.metrics import per_case
 from llmrg.evaluation.significance import interval
 from llmrg.jobs.files import read_json, write_json
 from llmrg.jobs.graph_figures import graph_report
-from llmrg.jobs.manifest import fingerprint, machine, versions
+from llmrg.jobs.manifest import fingerprint
 from llmrg.jobs.prepare import Prepared
 from llmrg.jobs.progress import tell
 from llmrg.jobs.seeds import Task, result_of, train_all
-from llmrg.jobs.systems import System, make_system
+from llmrg.jobs.systems import System, check_systems, make_system, starts_from
 
 PER_USER = ("hit_rate", "ndcg", "mrr")
 
@@ -40,13 +41,17 @@ class Run:
 
     Attributes:
         report: the content of report.json.
+        manifest: the content of manifest.json.
         user_ids: the tested users. Shape (C,).
+        targets: item_id of each user's held-out item. Shape (C,).
         ranks: rank of each user's target by seed, 0 beyond the stored predictions. Shape (S, C).
     """
 
     path: Path
     report: dict[str, Any]
+    manifest: dict[str, Any]
     user_ids: NDArray[np.object_]
+    targets: NDArray[np.object_]
     ranks: NDArray[np.int64] = field(repr=False)
 
     @property
@@ -67,8 +72,14 @@ def run_systems(job: Job, prepared: Prepared, folders: Mapping[str, Path]) -> li
             trained first, in a folder of its own if it has none here.
 
     Returns:
-        The runs, in the order of the systems.
+        The runs, in the order of the systems; those of hosts trained for others come first.
+
+    Raises:
+        ConfigError, MissingExtra: before any work, if a system cannot be made.
     """
+    hosts = {start: job.run.path / start for key in folders if (start := starts_from(key, job))}
+    folders = {**{key: path for key, path in hosts.items() if key not in folders}, **folders}
+    check_systems(folders, job)
     facts = {
         "data": {
             "name": prepared.dataset.name,
@@ -78,17 +89,13 @@ def run_systems(job: Job, prepared: Prepared, folders: Mapping[str, Path]) -> li
         "evaluate": job.evaluate.model_dump(),
     }
     systems = {key: make_system(key, job) for key in folders}
-    for system in list(systems.values()):
-        if system.starts_from and system.starts_from not in systems:
-            key = system.starts_from
-            systems = {key: make_system(key, job), **systems}
-            folders = {key: job.run.path / key, **folders}
     marks = {key: fingerprint({**system.settings, **facts}) for key, system in systems.items()}
 
     def task_of(key: str, seed: int) -> Task:
         start = systems[key].starts_from
         after = folders[start] / f"seed-{seed}" if start else None
-        return Task(job, key, seed, folders[key] / f"seed-{seed}", marks[key], after)
+        place = folders[key] / f"seed-{seed}"
+        return Task(job, key, systems[key].name, seed, place, marks[key], after)
 
     tasks = {key: [task_of(key, seed) for seed in systems[key].seeds] for key in systems}
     train_all([task for key in systems for task in tasks[key]], prepared)
@@ -131,8 +138,10 @@ def _write_run(
     described = {
         **manifest,
         "seeds": seeds,
-        "versions": versions(),
-        "machine": machine(),
+        # Of the training, not of the run that gathers its results; later seeds have their own in
+        # their result.json.
+        "versions": results[0]["versions"],
+        "machine": results[0]["machine"],
         "job": job.model_dump(mode="json"),
         "facts": prepared.dataset.describe(),
     }
@@ -193,13 +202,16 @@ def load_run(folder: Path) -> Run:
         DataError: if its predictions cannot be read.
     """
     report = read_json(folder / "report.json", made_by="llmrg run PIPELINE")
+    manifest = read_json(folder / "manifest.json", made_by="llmrg run PIPELINE")
     path = folder / "predictions.parquet"
     try:
         table = pd.read_parquet(path, columns=["user_id", "item_id", "rank", "target", "seed"])
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}); run the pipeline again") from error
-    users = np.asarray(pd.unique(table["user_id"]), dtype=object)
-    return Run(folder, report, users, _test_ranks(table, report["seeds"], users))
+    tested = table.drop_duplicates("user_id")
+    users, targets = (tested[name].to_numpy(dtype=object) for name in ("user_id", "target"))
+    ranks = _test_ranks(table, report["seeds"], users)
+    return Run(folder, report, manifest, users, targets, ranks)
 
 
 def _test_ranks(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from llmrg.evaluation.report_types import HitCurve, StageCalls
+from llmrg.graph_store.checks import NO_STEPS, numbers
 from llmrg.graph_store.steps import read_table, shards_of
 from llmrg.jobs.files import read_json
 
@@ -65,11 +66,12 @@ def graph_report(folder: Path) -> dict[str, Any]:
     """The `graphs` and `llm` parts of a report."""
     summary = read_summary(folder)
     tables = [read_table(shard).select(["step"]) for shard in shards_of(folder / "train")]
+    steps = sum(int(np.count_nonzero(numbers(table, "step") != NO_STEPS)) for table in tables)
     calls = stage_calls(summary)
     return {
         "graphs": {
             "users": summary["users"],
-            "steps": int(sum(len(table) for table in tables)),
+            "steps": steps,
             "seconds": read_json(folder / "timing.json", made_by="llmrg run")["seconds"],
         },
         "llm": {

@@ -9,20 +9,25 @@ timing.json     seconds spent, over all runs: the only file that differs from ru
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from llmrg import __version__
 from llmrg.config import Job
 from llmrg.errors import ConfigError
 from llmrg.jobs.files import read_json, write_json
+from llmrg.jobs.prepare import Prepared
 from llmrg.jobs.rounds import FailedUser, count_files
 from llmrg.reasoning.ask import Tally, question
 from llmrg.reasoning.stages import REPLIES
 
 FORMAT_VERSION = 1
 TRAIN, TEST = "train", "test"
+Build = dict[str, Any]
 MADE_BY = "llmrg run pipelines/build_graphs.toml"
 
 
@@ -49,14 +54,17 @@ def graphs_folder(job: Job, limit: int | None = None) -> Path:
     return path if limit is None else path.with_name(f"{path.name}-first-{limit}")
 
 
-def describe_build(job: Job, *, data: str, cut: str, users: int, reasoners: list[str]) -> Any:
+def describe_build(job: Job, prepared: Prepared, *, users: int, reasoners: list[str]) -> Build:
     """Everything that decides what the graphs of a job are: the content of manifest.json."""
     return {
         "format": FORMAT_VERSION,
-        "data": data,
-        "cut": cut,
+        "llmrg": __version__,
+        "data": prepared.dataset.name,
+        "words": prepared.dataset.words(),
+        "cut": prepared.split.cut(),
         "users": users,
         "reasoners": reasoners,
+        "structured": job.llm.structured,
         "strategy": job.reasoning.strategy,
         "settings": {
             "max_length": job.data.max_length,
@@ -69,7 +77,20 @@ def describe_build(job: Job, *, data: str, cut: str, users: int, reasoners: list
     }
 
 
-def check_manifest(folder: Path, wanted: dict[str, Any]) -> None:
+def scope_of(described: Build, reasoner: str) -> str:
+    """The scope of links: who made them, what was known, and how they were asked and judged.
+
+    Links of another threshold or other words are not recalled: a base that mixes them would make
+    graphs depend on which jobs ran before.
+    """
+    how = {
+        key: described[key] for key in ("words", "structured", "strategy", "settings", "prompts")
+    }
+    digest = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{reasoner}|{described['cut']}|{digest}"
+
+
+def check_manifest(folder: Path, wanted: Build) -> None:
     """Write what a folder is built from, or refuse to mix it with something else.
 
     Raises:

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from llmrg.errors import ResourceError
 from llmrg.knowledge.store import KnowledgeStore
 from llmrg.knowledge.summary import show_links
@@ -21,8 +19,8 @@ def open_existing(url: str) -> Iterator[KnowledgeStore]:
     Raises:
         ResourceError: if its file does not exist.
     """
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+    scheme, _, place = url.partition(":///")
+    if scheme == "sqlite" and not Path(place).is_file():
         raise ResourceError(
             f"there is no knowledge base at {url}; build graphs first, or name one with --url"
         )

@@ -8,7 +8,7 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,10 +20,12 @@ PACKAGES = (
     "llmrg", "numpy", "scipy", "pandas", "pyarrow", "torch", "torch-geometric", "safetensors",
     "openai", "langchain-core", "sqlalchemy", "pydantic",
 )  # fmt: skip
+COMPUTING = ("numpy", "scipy", "torch", "torch-geometric")
+"""Those of them whose next version may give other figures from the same data and settings."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computed the figures; packages that are not installed are left out."""
+    """Versions of what a run was made with; packages that are not installed are left out."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -44,9 +46,21 @@ def code_digest() -> str:
     return hasher.hexdigest()[:16]
 
 
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """Digest of the names and the bytes of files, in the order given."""
+    hasher = hashlib.sha256()
+    for path in paths:
+        hasher.update(f"{path.name}:{path.stat().st_size}:".encode())
+        with path.open("rb") as file:
+            hasher.update(hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()[:16]
+
+
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """Digest of what decides a run's figures, the library's own code included."""
-    text = json.dumps({**parts, "code": code_digest()}, sort_keys=True, default=str)
+    """Digest of what decides a run's figures, code of the library and what it computes with too."""
+    packages = {name: version for name, version in versions().items() if name in COMPUTING}
+    everything = {**parts, "code": code_digest(), "packages": packages}
+    text = json.dumps(everything, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -59,6 +73,9 @@ def machine() -> dict[str, Any]:
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held so far, in bytes."""
+    """Most memory this process has held at once since it started, in bytes.
+
+    In a worker that trained several systems, the later ones inherit the peak of the earlier.
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -126,5 +126,4 @@ def _language_model(job: Job) -> OpenAICompatible:
         base_url=job.llm.base_url,
         api_key_env=job.llm.api_key_env or None,
         deadline_s=job.llm.deadline_s,
-        structured=job.llm.structured,
     )

@@ -7,61 +7,71 @@ from typing import Any
 
 import pandas as pd
 
-from llmrg.config import restore_job
-from llmrg.data.catalog import Catalog
+from llmrg.config import Job, restore_job
 from llmrg.errors import DataError
 from llmrg.graph_store import read_graph
 from llmrg.jobs.files import read_json
+from llmrg.jobs.graph_figures import read_summary
 from llmrg.jobs.graph_folder import TEST
 from llmrg.jobs.prepare import prepare
-from llmrg.types import Chain, ItemId, ReasoningGraph, Recommendation, UserId
+from llmrg.types import Chain, ItemId, ReasoningGraph, Recommendation
 
 MOST_CHAINS = 3
 
 
-def recommend_with_chains(
-    folder: Path, *, catalog: Catalog, graph: ReasoningGraph | None, user_id: UserId, k: int
+def read_best(folder: Path, k: int) -> pd.DataFrame:
+    """Read the best `k` items of each user from the predictions of a run's first seed.
+
+    Returns:
+        Columns user_id, item_id, rank and score; ranks ascend within a user.
+    """
+    report = read_json(folder / "report.json", made_by="llmrg run PIPELINE")
+    filters = [("seed", "==", report["seeds"][0]), ("rank", "<=", k)]
+    columns = ["user_id", "item_id", "rank", "score"]
+    return pd.read_parquet(folder / "predictions.parquet", columns=columns, filters=filters)
+
+
+def recommendations_of(
+    rows: pd.DataFrame, graph: ReasoningGraph | None
 ) -> tuple[Recommendation, ...]:
-    """Read the best items of a user from a run's predictions.
+    """One user's rows of `read_best`, with the chains behind them.
 
     Args:
-        folder: a run folder; the predictions of its first seed are read.
         graph: the graph the run saw; None for a run without graphs.
 
     Returns:
-        At most `k` items. The chains of an item are those of the graph that end in it, best
-        verified first: none means that the item comes from the sequence model alone.
-
-    Raises:
-        DataError: if the run has no predictions for the user.
+        The chains of an item are those of the graph that end in it, best verified first: none
+        means that the item comes from the sequence model alone.
     """
-    path = folder / "predictions.parquet"
-    table = pd.read_parquet(path, filters=[("user_id", "=", str(user_id))])
-    if table.empty:
-        raise DataError(f"{path} has no predictions for user {user_id!r}; was the user tested?")
-    table = table[table["seed"] == table["seed"].iloc[0]].sort_values("rank").head(k)
+    columns = (rows[name].tolist() for name in ("item_id", "score", "rank"))
     return tuple(
         Recommendation(
-            item_id=ItemId(str(row.item_id)),
-            score=float(row.score),
-            rank=int(row.rank),
-            chains=chains_to(graph, str(row.item_id)) if graph is not None else (),
+            item_id=ItemId(item_id),
+            score=score,
+            rank=rank,
+            chains=chains_to(graph, item_id) if graph is not None else (),
         )
-        for row in table.itertuples()
+        for item_id, score, rank in zip(*columns, strict=True)
     )
 
 
 def recommend_to(folder: Path, user_id: str, k: int) -> dict[str, Any]:
-    """The same for a run folder alone: its manifest says which data and graphs belong to it."""
+    """A user's best items by a finished run; its manifest says which graphs belong to it.
+
+    Raises:
+        DataError: if the user was not tested.
+    """
     manifest = read_json(folder / "manifest.json", made_by="llmrg demo, or llmrg run PIPELINE")
     job = restore_job(manifest["job"], folder / "manifest.json")
-    prepared = prepare(job)
-    catalog = prepared.dataset.catalog
-    uses_graphs = manifest["system"].get("graph") == "llmrg"
-    graph = read_graph(job.graphs.path / TEST, user_id).extended() if uses_graphs else None
-    found = recommend_with_chains(
-        folder, catalog=catalog, graph=graph, user_id=UserId(user_id), k=k
-    )
+    best = read_best(folder, k)
+    rows = best[best["user_id"] == user_id]
+    if rows.empty:
+        raise DataError(
+            f"{folder / 'predictions.parquet'} has no predictions for user {user_id!r}: only "
+            f"tested users have some; choose one of those, such as {best['user_id'].iloc[0]!r}"
+        )
+    graph = _graph_of(job, user_id) if manifest["system"].get("graph") == "llmrg" else None
+    catalog = prepare(job).dataset.catalog
     return {
         "user_id": user_id,
         "system": read_json(folder / "report.json", made_by="llmrg run PIPELINE")["system"],
@@ -73,9 +83,15 @@ def recommend_to(folder: Path, user_id: str, k: int) -> dict[str, Any]:
                 "score": each.score,
                 "chains": [_chain_as_text(chain) for chain in each.chains],
             }
-            for each in found
+            for each in recommendations_of(rows, graph)
         ],
     }
+
+
+def _graph_of(job: Job, user_id: str) -> ReasoningGraph | None:
+    """The graph of a user at test time; None if it could not be built."""
+    failed = {user["user_id"] for user in read_summary(job.graphs.path)["failed"]}
+    return None if user_id in failed else read_graph(job.graphs.path / TEST, user_id).extended()
 
 
 def recommendations_as_text(found: dict[str, Any]) -> str:

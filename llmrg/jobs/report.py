@@ -25,6 +25,7 @@ from llmrg.jobs.experiment import Run, load_run
 from llmrg.jobs.files import read_json, write_text
 
 INTERVAL = "95% bootstrap interval over users and seeds"
+COMPARISON_INTERVAL = "95% bootstrap interval over users, for these trained models"
 SHOWN_EXTRA = ("mrr", "coverage")
 
 
@@ -32,7 +33,7 @@ def compare_runs(folders: Sequence[Path]) -> ReportPage:
     """Make the page for some run folders; the last one is tested against all others.
 
     Raises:
-        DataError: if two runs were tested on different users.
+        DataError: if two runs were trained on different data or asked different questions.
     """
     runs = [load_run(folder) for given in folders for folder in _run_folders(given)]
     return page_of(runs, title="Comparison of runs", reasoner=_reasoner_of(runs))
@@ -47,8 +48,12 @@ def _run_folders(given: Path) -> list[Path]:
 
 
 def page_of(runs: Sequence[Run], *, title: str, reasoner: str, **sections: Any) -> ReportPage:
-    """A page with the sections that follow from runs; `sections` are other fields of the page."""
-    _check_same_users(runs)
+    """A page with the sections that follow from runs; `sections` are other fields of the page.
+
+    Raises:
+        DataError: if the figures of two runs cannot be compared.
+    """
+    _check_comparable(runs)
     return ReportPage(
         title=title,
         reasoner=reasoner,
@@ -57,6 +62,7 @@ def page_of(runs: Sequence[Run], *, title: str, reasoner: str, **sections: Any) 
         comparisons=tuple(_comparisons(runs)),
         learning=tuple(curve for run in runs for curve in _learning(run)),
         interval=INTERVAL,
+        comparison_interval=COMPARISON_INTERVAL,
         **sections,
     )
 
@@ -89,17 +95,28 @@ def audit_runs(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _check_same_users(runs: Sequence[Run]) -> None:
-    first = runs[0]
+def _check_comparable(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
-        same = len(run.user_ids) == len(first.user_ids) and bool(
-            np.all(run.user_ids == first.user_ids)
-        )
-        if not same:
+        what = _difference(runs[0], run)
+        if what:
             raise DataError(
-                f"{run.path} and {first.path} were tested on different users, so their figures "
-                "cannot be compared; run both on the same data and split"
+                f"{run.path} and {runs[0].path} have different {what}, so their figures cannot be "
+                "compared; run both on the same data and split"
             )
+
+
+def _difference(a: Run, b: Run) -> str:
+    """The first thing that sets the questions of two runs apart; empty if they are the same."""
+    mine, others = a.manifest, b.manifest
+    if mine["evaluate"]["split"] != others["evaluate"]["split"]:
+        return f"splits ({others['evaluate']['split']} and {mine['evaluate']['split']})"
+    if mine["data"]["digest"] != others["data"]["digest"]:
+        return "interactions or catalogs"
+    if mine["data"]["cut"] != others["data"]["cut"]:
+        return "training parts"
+    if not np.array_equal(a.user_ids, b.user_ids):
+        return "tested users"
+    return "" if np.array_equal(a.targets, b.targets) else "held-out items"
 
 
 def _comparisons(runs: Sequence[Run]) -> list[Comparison]:

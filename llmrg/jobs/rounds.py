@@ -89,23 +89,25 @@ class RoundFiles:
         """Users finished before the job was stopped, by row; a line cut by the stop is dropped."""
         if not self._partial.is_file():
             return {}
-        done = {}
-        for line in self._partial.read_text("utf-8").split("\n"):
+        done: dict[int, BuiltUser] = {}
+        whole = 0
+        for line in self._partial.read_bytes().splitlines(keepends=True):
             try:
                 record = json.loads(line)
-            except ValueError:
-                continue
+            except ValueError:  # cut by the stop, perhaps inside a character
+                break
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
             graph = from_json(json.dumps(record["graph"]))
             done[record["row"]] = BuiltUser(record["row"], graph, Counter(record["tally"]))
-        # A cut line must not glue itself to the next one that is appended.
-        lines = [_line_of(user) for user in done.values()]
-        self._partial.write_text("".join(lines), "utf-8")
+        os.truncate(self._partial, whole)  # or the next line would be glued to the cut one
         return done
 
     def append(self) -> IO[str]:
         """Open the partial file for `write_user`."""
         self._partial.parent.mkdir(parents=True, exist_ok=True)
-        return self._partial.open("a", encoding="utf-8")
+        return self._partial.open("a", encoding="utf-8", newline="\n")
 
     def finish(self, users: list[BuiltUser], failed: list[FailedUser]) -> None:
         """Turn the round into its shard and its counts; the partial file is not needed then."""
@@ -144,7 +146,7 @@ def write_user(file: IO[str], user: BuiltUser) -> None:
 def _line_of(user: BuiltUser) -> str:
     graph = json.loads(to_json(user.graph))
     record = {"row": user.row, "graph": graph, "tally": dict(sorted(user.tally.items()))}
-    return json.dumps(record, ensure_ascii=False) + os.linesep
+    return json.dumps(record) + "\n"
 
 
 def count_files(folder: Path) -> Iterator[Any]:

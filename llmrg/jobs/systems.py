@@ -1,19 +1,29 @@
-"""The systems a job can train: a name, how to make one, and everything that decides its figures."""
+"""The systems a job can train: a name, how to make one, and everything that decides its figures.
+
+Making one takes settings alone, so that every system of a job can be made once at its start: a
+wrong setting or a missing package is then found before hours of work. Its graphs come second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from llmrg.config import Job
-from llmrg.errors import MissingExtra
+from llmrg.data.interactions import Histories
+from llmrg.errors import ConfigError, MissingExtra
 from llmrg.graph_store import GraphTable
+from llmrg.graph_store.steps import shards_of
 from llmrg.jobs.files import read_json
 from llmrg.jobs.graph_figures import read_summary
 from llmrg.jobs.graph_folder import MADE_BY, TEST, TRAIN
+from llmrg.jobs.manifest import digest_of_files
 from llmrg.jobs.prepare import Prepared
 from llmrg.recommenders.base import Recommender
 from llmrg.recommenders.registry import create
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from llmrg.training import TrainSettings
 
 UNTRAINED = ("popular", "item_knn")
+FUSED = ("sequence", "llmrg")
 NODE_VECTOR_SIZE = 256
 
 
@@ -40,10 +51,6 @@ class Place:
     warm_start: Path | None = None
 
 
-Make = Callable[[Place, Prepared], Recommender]
-"""Makes an unfitted recommender."""
-
-
 @dataclass(frozen=True)
 class System:
     """Something to compare.
@@ -58,13 +65,16 @@ class System:
     name: str
     note: str
     seeds: Sequence[int]
-    make: Make
     settings: dict[str, Any]
     starts_from: str = ""
 
 
 def make_system(key: str, job: Job) -> System:
-    """The system a key stands for: "popular", "item_knn", "host", "sequence" or "llmrg"."""
+    """The system a key stands for: "popular", "item_knn", "host", "sequence" or "llmrg".
+
+    Raises:
+        ResourceError: for "llmrg", if its graphs are not built.
+    """
     if key in UNTRAINED:
         return _baseline(key, job)
     return {"host": _host, "sequence": _with_sequence, "llmrg": _with_graphs}[key](job)
@@ -79,14 +89,148 @@ def key_of(job: Job) -> str:
     return job.fusion.graph
 
 
+def starts_from(key: str, job: Job) -> str:
+    """Key of the system whose weights another starts from; empty for none."""
+    return "host" if key in FUSED and job.fusion.warm_start else ""
+
+
+def check_systems(keys: Iterable[str], job: Job) -> None:
+    """Make each system once, from settings alone, before any work is done.
+
+    Raises:
+        ConfigError: if a setting is unknown or out of range, or the device does not exist.
+        MissingExtra: if a package that training needs is not installed.
+    """
+    for key in keys:
+        host = job.run.path / "host" if starts_from(key, job) else None
+        create_recommender(key, job, Place(job.train.seeds[0], job.run.path, host))
+        if key not in UNTRAINED:
+            device_type(job)
+
+
+def device_type(job: Job) -> str:
+    """What kind of device [train] device means here, such as "cpu" or "cuda".
+
+    Raises:
+        MissingExtra: if torch is not installed.
+        ConfigError: if there is no such device.
+    """
+    try:
+        from llmrg.training import pick_device
+    except ModuleNotFoundError as error:
+        raise MissingExtra("training", package=error.name or "torch", extra="learn") from error
+    return pick_device(job.train.device).type
+
+
+def create_recommender(key: str, job: Job, place: Place) -> Recommender:
+    """Make the unfitted recommender of a system; `attach_graphs` is left to do.
+
+    Raises:
+        ConfigError, MissingExtra: as in `check_systems`.
+    """
+    if key in UNTRAINED:
+        return create(key, _settings_of(key, job))
+    given = _without(job.recommender.settings, ("training", "checkpoint"), "recommender")
+    training = train_settings(job, place.seed)
+    host = {"max_length": job.data.max_length, **given}
+    if key == "host":
+        kept = {"training": training, "checkpoint": place.checkpoint}
+        return create(job.recommender.name, {**kept, **host})
+    # Which targets are trained is the fused model's to say: it trains host and encoders together.
+    host.pop("coverage", None)
+    rate = job.fusion.learning_rate or job.train.learning_rate
+    owned = {
+        "host": job.recommender.name,
+        "host_settings": host,
+        "warm_start": place.warm_start,
+        "training": replace(training, learning_rate=rate),
+        "checkpoint": place.checkpoint,
+    }
+    return create("fused", {**owned, **_without(job.fusion.settings, owned, "fusion")})
+
+
+def _without(given: Mapping[str, Any], owned: Iterable[str], table: str) -> Mapping[str, Any]:
+    """The settings of a table, if none of them is one that the job itself decides."""
+    for name in owned:
+        if name in given:
+            raise ConfigError(
+                f"[{table}] settings cannot hold {name!r}: the job sets it; "
+                "see [train], [recommender] and [fusion]"
+            )
+    return given
+
+
+def attach_graphs(key: str, job: Job, recommender: Recommender, prepared: Prepared) -> None:
+    """Give a recommender the graphs its system reads, if it reads any.
+
+    Raises:
+        LeakageError, GraphError: if a test-time graph saw more than was known then, or belongs to
+            other data. Training graphs are checked by `fit`.
+    """
+    if key not in FUSED:
+        return
+    from llmrg.encoding.leakage import check_against
+    from llmrg.recommenders.fused import Fused
+
+    assert isinstance(recommender, Fused)
+    if key == "sequence":
+        tables = _sequence_tables(job, prepared)
+    else:
+        tables = [GraphTable.load(job.graphs.path / part) for part in (TRAIN, TEST)]
+    check_against(tables[1], known_at_test(prepared), prepared.dataset.catalog)
+    recommender.attach(tables, text_features)
+
+
+def known_at_test(prepared: Prepared) -> Histories:
+    """What is known of every user when the test items are asked for.
+
+    Of a tested user that is the history of the test case; of the others, the training history.
+    """
+    train, tested = prepared.split.train, prepared.split.test.histories
+    lengths = train.lengths.copy()
+    users = pd.Index(train.user_ids, dtype=object)
+    rows = users.get_indexer(pd.Index(tested.user_ids, dtype=object))
+    lengths[rows] = tested.lengths
+    return prepared.dataset.histories.head(lengths)
+
+
+def _sequence_tables(job: Job, prepared: Prepared) -> list[GraphTable]:
+    """The control's graphs; like LLMRG's, those of test time are the training graphs, grown."""
+    from llmrg.evaluation.controls import sequence_graph
+
+    catalog, length = prepared.dataset.catalog, job.data.max_length
+    train, known = prepared.split.train, known_at_test(prepared)
+    starts = starts_at_test(train.lengths, known.lengths, length)
+    return [
+        sequence_graph(train, catalog, length),
+        sequence_graph(known, catalog, length, starts=starts),
+    ]
+
+
+def starts_at_test(
+    train: NDArray[np.int64], known: NDArray[np.int64], max_length: int
+) -> NDArray[np.int64]:
+    """Where LLMRG's test-time graphs start: where the training graph did, which only grew.
+
+    A user who took more than `max_length` items since has a new graph, of the newest ones.
+
+    Args:
+        train, known: number of items in training and at test time. Both of shape (U,).
+    """
+    newest = np.where(known - train > max_length, known, train)
+    return np.asarray(np.maximum(newest - max_length, 0))
+
+
+def _settings_of(name: str, job: Job) -> dict[str, Any]:
+    return job.recommender.settings if job.recommender.name == name else {}
+
+
 def _baseline(name: str, job: Job) -> System:
-    settings = job.recommender.settings if job.recommender.name == name else {}
     return System(
         name=name,
         note="no training",
         seeds=[0],
-        make=lambda place, prepared: create(name, settings),
-        settings={"recommender": name, "settings": settings},
+        settings={"recommender": name, "settings": _settings_of(name, job)},
     )
 
 
@@ -95,7 +239,6 @@ def _host(job: Job) -> System:
         name=job.recommender.name,
         note="sequence of items alone",
         seeds=job.train.seeds,
-        make=partial(_make_host, job),
         settings=_trained(job),
     )
 
@@ -106,9 +249,8 @@ def _with_sequence(job: Job) -> System:
         name=f"{job.recommender.name} + sequence graph",
         note="the same encoders, no reasoning",
         seeds=job.train.seeds,
-        make=lambda place, prepared: _make_fused(job, _sequence_tables(job, prepared), place),
-        starts_from=_host_key(job),
         settings={**_trained(job), "fusion": job.fusion.model_dump(), "graph": "sequence"},
+        starts_from=starts_from("sequence", job),
     )
 
 
@@ -121,21 +263,16 @@ def _with_graphs(job: Job) -> System:
         name=f"{job.recommender.name} + LLMRG",
         note=f"reasoning graphs by {by}",
         seeds=job.train.seeds,
-        make=lambda place, prepared: _make_fused(
-            job, [GraphTable.load(folder / TRAIN), GraphTable.load(folder / TEST)], place
-        ),
-        starts_from=_host_key(job),
         settings={
             **_trained(job),
             "fusion": job.fusion.model_dump(),
             "graph": "llmrg",
             "graphs": read_json(folder / "manifest.json", made_by=MADE_BY),
+            # Building users who failed at first changes the shards and not the manifest.
+            "shards": {part: digest_of_files(shards_of(folder / part)) for part in (TRAIN, TEST)},
         },
+        starts_from=starts_from("llmrg", job),
     )
-
-
-def _host_key(job: Job) -> str:
-    return "host" if job.fusion.warm_start else ""
 
 
 def _trained(job: Job) -> dict[str, Any]:
@@ -145,43 +282,6 @@ def _trained(job: Job) -> dict[str, Any]:
         "train": job.train.model_dump(exclude={"seeds", "device"}),
         "max_length": job.data.max_length,
     }
-
-
-def _sequence_tables(job: Job, prepared: Prepared) -> list[GraphTable]:
-    from llmrg.evaluation.controls import sequence_graph
-
-    catalog, length = prepared.dataset.catalog, job.data.max_length
-    histories = (prepared.split.train, prepared.split.test.histories)
-    return [sequence_graph(each, catalog, length) for each in histories]
-
-
-def _make_host(job: Job, place: Place, prepared: Prepared) -> Recommender:
-    return create(
-        job.recommender.name,
-        {
-            "training": train_settings(job, place.seed),
-            "checkpoint": place.checkpoint,
-            "max_length": job.data.max_length,
-            **job.recommender.settings,
-        },
-    )
-
-
-def _make_fused(job: Job, tables: list[GraphTable], place: Place) -> Recommender:
-    from llmrg.recommenders.fused import Fused
-
-    # What was trained already is only adjusted: a full rate would throw it away in one epoch.
-    rate = job.fusion.learning_rate or job.train.learning_rate * (0.1 if place.warm_start else 1)
-    recommender = Fused(
-        host=job.recommender.name,
-        host_settings={"max_length": job.data.max_length, **job.recommender.settings},
-        warm_start=place.warm_start,
-        training=replace(train_settings(job, place.seed), learning_rate=rate),
-        checkpoint=place.checkpoint,
-        **job.fusion.settings,
-    )
-    recommender.attach(tables, text_features)
-    return recommender
 
 
 def text_features(texts: Sequence[str]) -> Vectors:

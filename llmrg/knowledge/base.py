@@ -54,7 +54,7 @@ class Lesson:
 
     Attributes:
         rank: place of the teaching user in the order of the scope.
-        user_token: a hash of the user; the knowledge base never holds a user id.
+        user_token: a hash of scope and user, so that no user id is kept; see `store.user_token`.
     """
 
     link: Link

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llmrg.knowledge.base import Lesson, Link
-from llmrg.types import Chain, Node, ReasoningGraph
+from llmrg.types import Attributes, Chain, Node, ReasoningGraph
 
 
-def lessons_of(graph: ReasoningGraph, *, rank: int, token: str) -> Iterator[Lesson]:
+def lessons_of(
+    graph: ReasoningGraph, *, rank: int, token: str, profile: Attributes = ()
+) -> Iterator[Lesson]:
     """Yield every link of `graph` that is worth sharing.
 
-    Only what was asked and accepted here is taught: a recalled link is never learned again, or
-    the knowledge base would count its own echo as support. Links that run through the user's
-    profile stay private, since they hold for that profile only.
+    Only what was questioned and accepted here is taught: a recalled link is never learned again,
+    or the knowledge base would count its own echo as support, and a link that a job did not verify
+    is none of its business. Links that run through the user's profile, or whose reason repeats an
+    entry of it, stay private: they hold for that profile only, and they would tell of it.
     """
+    private = [value.casefold() for _, value in profile if value]
     for index, step in enumerate(graph.steps):
         verdict = step.verdict
-        if step.node.kind != "item" or verdict is None or verdict.recalled:
+        if step.node.kind != "item" or verdict is None or verdict.recalled or not verdict.hidden:
+            continue
+        if any(value in step.reason.casefold() for value in private):
             continue
         link = _link_to(graph.chain(index))
         if verdict.accepted and link is not None:

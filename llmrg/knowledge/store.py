@@ -1,7 +1,7 @@
 """The knowledge base in a SQL database: one SQLite file by default.
 
-Tables: `links` (one row per scope, origin, source and target; the first lesson's words stay),
-`lessons` (who taught it, as a token and a rank), `rounds` (which rounds were learned, and when).
+Tables: `links` (one row per scope, origin, source and target; the first lesson's words and rank
+stay), `lessons` (who taught it, as a token and a rank), `rounds` (which were learned, and when).
 Wall-clock time is in `rounds` alone, so that two runs over the same data hold the same links to
 the byte.
 
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -49,6 +50,7 @@ LINKS = sa.Table(
     sa.Column("chance", sa.Float),
     sa.Column("reasoner", sa.Text, nullable=False),
     sa.Column("prompt", sa.Text, nullable=False),
+    sa.Column("rank", sa.BigInteger, nullable=False),
 )
 LESSONS = sa.Table(
     "lessons",
@@ -70,7 +72,7 @@ ROUNDS = sa.Table(
 @dataclass(slots=True)
 class _Entry:
     link: Link
-    rank: int  # lowest rank that taught it
+    rank: int  # of whoever gave it its words
     moment: int  # number of `learn` calls before it was known
 
 
@@ -128,17 +130,11 @@ class KnowledgeStore:
         self._migrate()
 
     def _migrate(self) -> None:
-        try:
-            with self._writer.begin() as connection:
-                _metadata.create_all(connection)
-                rows = connection.execute(sa.select(META).where(META.c.name == "schema")).all()
-                if not rows:
-                    connection.execute(META.insert().values(name="schema", value="1"))
-        except sa.exc.DBAPIError as error:
-            raise KnowledgeError(
-                f"{self.url} is not a usable knowledge base: {error.orig}; "
-                "name another file under [knowledge] url"
-            ) from error
+        with self._translated(), self._writer.begin() as connection:
+            _metadata.create_all(connection)
+            rows = connection.execute(sa.select(META).where(META.c.name == "schema")).all()
+            if not rows:
+                connection.execute(META.insert().values(name="schema", value=str(SCHEMA_VERSION)))
         version = int(rows[0].value) if rows else SCHEMA_VERSION
         if version > SCHEMA_VERSION:
             raise KnowledgeError(
@@ -152,23 +148,16 @@ class KnowledgeStore:
     def _index(self, scope: str) -> _Index:
         if scope not in self._indexes:
             index = _Index()
-            lowest = sa.func.min(LESSONS.c.rank).label("lowest")
-            query = (
-                sa.select(LINKS, lowest)
-                .join(LESSONS, LESSONS.c.link_id == LINKS.c.link_id)
-                .where(LINKS.c.scope == scope)
-                .group_by(LINKS.c.link_id)
-            )
             with self.connect() as connection:
-                for row in connection.execute(query):
-                    index.add(link_of_row(row), int(row.lowest), self._moment)
+                for row in connection.execute(sa.select(LINKS).where(LINKS.c.scope == scope)):
+                    index.add(link_of_row(row), int(row.rank), self._moment)
             self._indexes[scope] = index
         return self._indexes[scope]
 
     def learn(self, scope: str, round_name: str, lessons: Iterable[Lesson]) -> int:
         index = self._index(scope)
         rows, taught, fresh = self._sort_lessons(scope, index, lessons)
-        with self._writer.begin() as connection:
+        with self._translated(), self._writer.begin() as connection:
             learned = connection.execute(
                 sa.select(ROUNDS.c.lessons).where(
                     ROUNDS.c.scope == scope, ROUNDS.c.round_name == round_name
@@ -210,7 +199,8 @@ class KnowledgeStore:
                 {"link_id": identity, "user_token": lesson.user_token, "rank": lesson.rank},
             )
             if identity not in rows and not _known(index, link):
-                rows[identity] = {"link_id": identity, "scope": scope, **_row_of_link(link)}
+                place = {"link_id": identity, "scope": scope, "rank": lesson.rank}
+                rows[identity] = {**place, **_row_of_link(link)}
                 fresh.append((link, lesson.rank))
         return list(rows.values()), list(taught.values()), fresh
 
@@ -234,9 +224,28 @@ class KnowledgeStore:
         with self.connect() as connection:
             return KnowledgeStats(*connection.execute(query).one())
 
-    def connect(self) -> sa.Connection:
-        """A connection that only reads and so never makes a writer wait."""
-        return self._engine.connect()
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A connection that only reads and so never makes a writer wait.
+
+        Raises:
+            KnowledgeError: if the database cannot be read.
+        """
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            # Only the driver's words: SQLAlchemy's own message quotes the statement's values.
+            reason = getattr(error, "orig", None) or type(error).__name__
+            place = self._engine.url.render_as_string(hide_password=True)
+            raise KnowledgeError(
+                f"{place} is not a usable knowledge base: {reason}; check that it may be written "
+                "and that the disk has room, or name another one under [knowledge] url"
+            ) from None
 
     def close(self) -> None:
         self._engine.dispose()
@@ -256,7 +265,11 @@ def link_id(scope: str, link: Link) -> str:
 
 
 def user_token(scope: str, user_id: str) -> str:
-    """A token that is the same for one user of one scope and tells nothing about the user_id."""
+    """A token that is the same for one user of one scope.
+
+    It keeps user ids out of the database. It is no secret: whoever knows the scope and has a list
+    of user ids can find out whose token it is.
+    """
     return hashlib.sha256(json.dumps([scope, user_id]).encode()).hexdigest()[:16]
 
 

@@ -20,6 +20,7 @@ from llmrg.llm.base import Reply, Usage
 
 _LONGEST = 300  # characters of a server's words in one of our messages
 
+_FOR_ALL = frozenset({401, 403, 404})  # key, permission, model: the next request fares no better
 _LATER = frozenset({408, 409, 425, 429})  # the 4xx codes that ask for patience
 _QUOTA = frozenset(
     {"insufficient_quota", "insufficient_balance", "billing_hard_limit_reached"}
@@ -99,16 +100,19 @@ def _failure(status: int, answer: Answer, body: Any, server: str) -> LLMError:
     message, marks = _complaint(body, answer.text)
     told = f"{server} answered {status}: {message}"
     if status == 402 or marks & _QUOTA:
-        return Refused(f"{told}; the quota is used up: raise it, then run again")
+        return Refused(
+            f"{told}; the quota is used up: raise it, then run again", every_request=True
+        )
     if 300 <= status < 400:
         target = _short(answer.headers.get("location", "somewhere else"))
         return Refused(
             f"{server} answered {status}: it redirects to {target}; redirects are never followed: "
-            "set base_url to the final address"
+            "set base_url to the final address",
+            every_request=True,
         )
     if status not in _LATER and (status < 500 or marks & _FINAL):
         hint = _HINTS.get(status)
-        return Refused(f"{told}; {hint}" if hint else told)
+        return Refused(f"{told}; {hint}" if hint else told, every_request=status in _FOR_ALL)
     return Unavailable(told, retry_after=_retry_after(answer.headers))
 
 

@@ -19,6 +19,7 @@ REQUEST_VERSION = 1
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
+Structured = Literal["schema", "json", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Request:
         model: the name the server knows the model by.
         reply_schema: JSON schema of the reply as canonical JSON, or "" for free text.
         prompt: digest of the prompt file that worded the question.
+        structured: how a server is asked to keep to the schema: it is sent the schema ("schema"),
+            only told that JSON is wanted ("json"), or nothing ("none").
         sample_index: tells apart repeated samples of the same question.
     """
 
@@ -46,6 +49,7 @@ class Request:
     messages: tuple[Message, ...]
     prompt: str
     reply_schema: str = ""
+    structured: Structured = "schema"
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512

@@ -11,7 +11,8 @@ Strength of a link x → y, the one number all answers come from:
 
 with c the distance-weighted transition counts of the users it may know (`folds_of`: never the
 user's own group), and a(x) the attributes weighted by inverse document frequency. What is reported
-as a score is the percentile of y among all items by s(x, ·): 50 is what a blind guess gets.
+as a score is the percentile of y among all items by s(x, ·), the middle one of equal items: a
+blind guess gets 50 on average.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from llmrg.data.catalog import Catalog
 from llmrg.errors import Refused
 from llmrg.llm.base import Reply, Request
 from llmrg.llm.evidence import Evidence, Row, attribute_matrix, evidence_digest, profile_lifts
+from llmrg.text import clean
 from llmrg.types import MASK
 
 ATTRIBUTE_WEIGHT = 0.1
 PROFILE_LIFT = 1.5  # how much more often than others the users of an entry must take an item
 LINK_PERCENTILE = 95.0  # a chain is continued by the items among its tip's 5 % strongest
+REASON_LENGTH = 280
 CACHED_NUMBERS = 2**25  # rows of strengths kept in memory, in numbers of 4 bytes
 
 
@@ -83,7 +86,9 @@ class CatalogReasoner:
                 f"the catalogue reasoner answers {', '.join(_ANSWERS)}, not {request.stage!r}; "
                 "choose another [llm] provider for it"
             )
-        data = json.loads(request.messages[-1].content.partition("Data:")[2])
+        # The first user message: a correction may follow after an unusable reply.
+        question = next(each for each in request.messages if each.role == "user")
+        data = json.loads(question.content.partition("Data:")[2])
         reply = answer(self, data)
         return Reply(json.dumps(reply, ensure_ascii=False), model=self.model)
 
@@ -101,7 +106,7 @@ class CatalogReasoner:
                     candidates.append((-percentile, chain["number"], tip))
         links = [
             {"chain": number, **self._reason(tip, target)}
-            for _, number, tip in sorted(candidates)[:2]
+            for _, number, tip in sorted(candidates)[: data["most"]]
         ]
         return {"links": links or [self._start(target, data["profile"])]}
 
@@ -125,8 +130,10 @@ class CatalogReasoner:
         strengths[known] = -1.0
         strengths[0] = -1.0
         wanted = min(int(data["wanted"]), len(strengths) - 1)
-        best = np.argpartition(-strengths, wanted - 1)[:wanted]
-        ranked = best[np.lexsort((best, -strengths[best]))]
+        # A partition alone would break ties in a way that differs between processors.
+        enough = np.partition(strengths, -wanted)[-wanted]
+        best = np.flatnonzero(strengths >= enough)
+        ranked = best[np.lexsort((best, -strengths[best]))][:wanted]
         following = [
             {"title": self._catalog.item(int(y)).title, **self._reason(known[-1], int(y))}
             for y in ranked
@@ -140,7 +147,7 @@ class CatalogReasoner:
         place = next(i for i, step in enumerate(steps) if MASK in step.values())
         before = [index for s in steps[:place] if (index := self._index(s)) is not None]
         if data["hidden"] == "item":
-            via = [s["attribute"] for s in steps[:place] if "attribute" in s][-1:]
+            via = steps[place - 1].get("attribute", "") if place else ""
             return {"answer": self._likely_item(before, via)}
         if data["hidden"] == "profile":
             target = self._index(steps[-1])
@@ -165,13 +172,14 @@ class CatalogReasoner:
         both = self._items[[self._column[truth], self._column[guess]]].toarray()
         return {"score": _alike(both[0], both[1])}
 
-    def _likely_item(self, before: list[int], via: list[str]) -> str:
+    def _likely_item(self, before: list[int], via: str) -> str:
+        """The item most strongly linked to the newest one, among those that have `via`."""
         if not before:
             return ""
         strengths = self._strengths(before[-1])[0]
         candidates = self._everything
-        if via and via[0] in self._column:
-            candidates = _row(self._items, self._column[via[0]])
+        if via in self._column:
+            candidates = _row(self._items, self._column[via])
         candidates = candidates[~np.isin(candidates, before)]
         if len(candidates) == 0:
             return ""
@@ -201,7 +209,8 @@ class CatalogReasoner:
         parts = [f"both have {' and '.join(shared[:2])}"] if shared else []
         if others:
             parts.append(f"{others} other user{'s' * (others > 1)} took it soon after")
-        return {"reason": "; ".join(parts) or "no evidence but rank", "via": shared[:1]}
+        reason = clean("; ".join(parts) or "no evidence but rank", limit=REASON_LENGTH)
+        return {"reason": reason, "via": shared[:1]}
 
     def _index(self, step: dict[str, Any]) -> int | None:
         return self._catalog.index_of_title.get(step.get("item", ""))
@@ -209,7 +218,8 @@ class CatalogReasoner:
     def _percentile(self, source: int, target: int) -> float:
         row, ordered = self._strengths(source)
         below = np.searchsorted(ordered, row[target], side="left")
-        return float(100.0 * below / max(len(ordered) - 1, 1))
+        up_to = np.searchsorted(ordered, row[target], side="right")
+        return float(100.0 * (below + up_to - 1) / 2 / max(len(ordered) - 1, 1))
 
     def _strengths(self, source: int) -> tuple[Row, Row]:
         """s(source, ·) over all items, and the same numbers sorted without the padding. (N,)."""

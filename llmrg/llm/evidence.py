@@ -15,6 +15,7 @@ from llmrg.data.catalog import Catalog
 from llmrg.data.interactions import Histories
 from llmrg.data.profiles import count_profiles
 from llmrg.data.transitions import count_transitions
+from llmrg.text import attribute_text
 from llmrg.types import Attributes
 
 Row = NDArray[np.float32]
@@ -57,7 +58,7 @@ def attribute_matrix(catalog: Catalog) -> tuple[list[str], sparse.csr_array, Row
     for index, item in enumerate(catalog.items, start=1):
         for name, value in item.attributes:
             rows.append(index)
-            columns.append(texts.setdefault(f"{name}: {value}", len(texts)))
+            columns.append(texts.setdefault(attribute_text(name, value), len(texts)))
     frequency = np.maximum(np.bincount(columns, minlength=len(texts)), 1)
     rarity = np.log(len(catalog.items) / frequency + 1.0).astype(np.float32)
     shape = (catalog.num_items, len(texts))
@@ -82,8 +83,12 @@ def profile_lifts(evidence: Evidence) -> dict[str, Row]:
 
 def _totals_by_name(texts: list[str], taken: Row) -> Row:
     """Counts over all entries of the same name, so that unknown profiles do not count. (P, N)."""
-    names = np.array([text.partition(": ")[0] for text in texts])
-    return np.stack([taken[names == name].sum(axis=0) for name in names])
+    names, name_of_entry = np.unique(
+        [text.partition(": ")[0] for text in texts], return_inverse=True
+    )
+    totals = np.zeros((len(names), taken.shape[1]), dtype=taken.dtype)
+    np.add.at(totals, name_of_entry, taken)
+    return np.asarray(totals[name_of_entry])
 
 
 def evidence_digest(catalog: Catalog, evidence: Evidence) -> str:
@@ -91,6 +96,7 @@ def evidence_digest(catalog: Catalog, evidence: Evidence) -> str:
     hasher = hashlib.sha256()
     for item in catalog.items:
         hasher.update(json.dumps([item.item_id, item.title, item.attributes]).encode())
+    hasher.update(json.dumps(evidence.profile_texts).encode())
     for matrix in (evidence.transitions, evidence.profile_items):
         for part in (matrix.indptr, matrix.indices, matrix.data):
             hasher.update(part.tobytes())

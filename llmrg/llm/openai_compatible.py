@@ -13,7 +13,7 @@ import json
 import re
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 from llmrg.errors import ConfigError, LLMError, Refused, Unavailable
 from llmrg.llm.answers import Answer, read_answer
@@ -22,8 +22,6 @@ from llmrg.llm.endpoints import OPENAI_HOST, checked_url, is_loopback, key_for
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-Structured = Literal["schema", "json", "none"]
 
 OPENAI_URL = f"https://{OPENAI_HOST}/v1"
 _SECRET_LENGTH = 16  # shorter ones, such as "EMPTY", are no secrets and occur in honest text
@@ -38,8 +36,6 @@ class OpenAICompatible:
         api_key_env: the environment variable that holds the key. By default OPENAI_API_KEY, but
             only for OpenAI's own server: another server never sees a key it was not given.
         deadline_s: seconds for a whole request, from sending to the last byte.
-        structured: what is sent for a request with a reply schema: the schema ("schema"), only
-            that JSON is wanted ("json"), or nothing ("none"), for servers that know no better.
 
     Raises:
         ConfigError: if a value cannot be used, or a key is needed and its variable is not set.
@@ -52,14 +48,11 @@ class OpenAICompatible:
         base_url: str = OPENAI_URL,
         api_key_env: str | None = None,
         deadline_s: float = 120.0,
-        structured: Structured = "schema",
     ) -> None:
         if not model:
             raise ConfigError("model is empty; give the name the server knows the model by")
         if not 0 < deadline_s < float("inf"):
             raise ConfigError(f"deadline_s must be a positive number of seconds (got {deadline_s})")
-        if structured not in get_args(Structured):
-            raise ConfigError(f"structured must be schema, json or none (got '{structured}')")
         url = checked_url(base_url)
         self._host = str(url.hostname)
         self._local = is_loopback(self._host)
@@ -67,7 +60,6 @@ class OpenAICompatible:
         self._model = model
         self._base_url = base_url
         self._deadline_s = deadline_s
-        self._structured = structured
         self._server = f"model '{model}' at {url.netloc}"
         self._client: AsyncOpenAI | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -188,9 +180,9 @@ class OpenAICompatible:
             sent["seed"] = request.seed + request.sample_index
         if request.stop:
             sent["stop"] = list(request.stop)
-        if request.reply_schema and self._structured == "schema":
+        if request.reply_schema and request.structured == "schema":
             sent["response_format"] = _schema_format(request)
-        elif request.reply_schema and self._structured == "json":
+        elif request.reply_schema and request.structured == "json":
             sent["response_format"] = {"type": "json_object"}
         return sent
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from llmrg.errors import PromptError, ReplyError
-from llmrg.llm.base import LLM, Message
+from llmrg.llm.base import LLM, Message, Reply, Structured
 from llmrg.llm.prompts import Prompt, load_prompt
 from llmrg.llm.replies import parse, schema_of
 from llmrg.reasoning.stages import REPLIES
-from llmrg.text import clean
+from llmrg.text import attribute_text, clean
 from llmrg.types import Attributes, Chain, Item, Step
 
 ReplyModel = TypeVar("ReplyModel", bound=BaseModel)
@@ -33,10 +33,12 @@ class Asker:
 
     Attributes:
         llm: who answers.
+        structured: how the server is asked to keep to the schema of a reply.
         tally: counts for the user being worked on.
     """
 
     llm: LLM
+    structured: Structured = "schema"
     tally: Tally = field(default_factory=Counter)
 
     async def ask(self, stage: str, reply: type[ReplyModel], data: dict[str, Any]) -> ReplyModel:
@@ -49,23 +51,28 @@ class Asker:
             Unavailable, Refused: from the model.
         """
         text = json.dumps(data, ensure_ascii=False)
-        request = question(stage).request(self.llm.model, data=text)
+        worded = question(stage).request(self.llm.model, data=text)
+        request = replace(worded, structured=self.structured)
         self.tally[f"{stage}.asked"] += 1
         answer = await self.llm.complete(request)
         try:
             return parse(answer.text, reply)
         except ReplyError as error:
             self.tally[f"{stage}.reasked"] += 1
-            correction = Message("user", f"That reply cannot be used: {error}. Answer again.")
-            again = replace(
-                request,
-                messages=(*request.messages, Message("assistant", answer.text), correction),
-            )
+            again = replace(request, messages=(*request.messages, *_correction(answer, error)))
             return parse((await self.llm.complete(again)).text, reply)
 
     def for_user(self) -> Asker:
         """The same reasoner with a fresh tally."""
-        return Asker(self.llm)
+        return Asker(self.llm, self.structured)
+
+
+def _correction(answer: Reply, error: ReplyError) -> list[Message]:
+    """The unusable reply and what is wrong with it; servers refuse an empty turn."""
+    shown = [Message("assistant", answer.text)] if answer.text.strip() else []
+    cut = " It was cut: be shorter." if answer.finish_reason == "length" else ""
+    text = f"That reply cannot be used: {error}.{cut} Answer again with one JSON object only."
+    return [*shown, Message("user", text)]
 
 
 @lru_cache(maxsize=len(REPLIES))
@@ -104,7 +111,7 @@ def _describe_step(step: Step) -> dict[str, str]:
 
 def describe_attributes(attributes: Attributes) -> list[str]:
     """Attributes or a profile as "name: value" texts, at most twenty."""
-    return [f"{clean(name)}: {clean(value)}" for name, value in attributes[:20]]
+    return [attribute_text(name, value) for name, value in attributes[:20]]
 
 
 def describe_item(item: Item) -> dict[str, Any]:

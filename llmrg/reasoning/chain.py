@@ -35,6 +35,7 @@ async def propose(
             for number, tip in enumerate(offered, start=1)
         ],
         "next": describe_item(item),
+        "most": max_links,
     }
     try:
         reply = await asker.ask("chain", ChainReply, data)

@@ -75,7 +75,8 @@ def _choose(chain: Chain, new_steps: int) -> int:
 async def _score(asker: Asker, hidden: Node, answer: str) -> float:
     if not answer:
         return 0.0
-    if normalize(answer) == normalize(hidden.text):
+    name = normalize(hidden.text)
+    if answer == hidden.text or (name and normalize(answer) == name):
         return 100.0
     data = {"kind": hidden.kind, "truth": clean(hidden.text), "guess": answer}
     return float((await asker.ask("score", ScoreReply, data)).score)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -48,10 +48,13 @@ class Fused(Recommender):
         prefixes_per_user: prefixes of each user whose graphs are encoded in an epoch, drawn anew
             in each; 0 for all. Encoding them is most of the work of an epoch.
         host_loss: weight of the host's own loss, which covers every prefix. The paper states no
-            loss; 0 leaves the fused prediction alone.
+            loss; 0 leaves the fused prediction alone, and so does a frozen host.
         num_steps: message passing steps of the graph encoders.
         warm_start: folder of the same host, trained alone and saved: `fit` starts from its
             weights. None trains everything from the start.
+        host_rate: share of the learning rate that the host is trained with, 0 to 1. A full rate
+            throws away what a host learned alone; 0 freezes it, so that whatever changes in the
+            ranking comes from the graphs. A frozen host needs a `warm_start`.
         training: how to train host and encoders together.
         coverage: whether all targets of a history are trained or those of its newest window.
         checkpoint: folder for interrupted training to go on from; None keeps nothing.
@@ -61,7 +64,8 @@ class Fused(Recommender):
         history: what each epoch of the last `fit` gave.
 
     Raises:
-        ConfigError: if the host is unknown or not sequential, or a number is out of range.
+        ConfigError: if the host is unknown or not sequential, a number is out of range, `coverage`
+            is unknown, or the host is frozen without a `warm_start`.
     """
 
     name = "fused"
@@ -75,6 +79,7 @@ class Fused(Recommender):
         host_loss: float = 1.0,
         num_steps: int = 1,
         warm_start: Path | None = None,
+        host_rate: float = 1.0,
         training: TrainSettings | None = None,
         coverage: Coverage = "all",
         checkpoint: Path | None = None,
@@ -84,12 +89,17 @@ class Fused(Recommender):
                 "fused needs prefixes_per_user and host_loss of at least 0 and num_steps of at "
                 f"least 1 (got {prefixes_per_user}, {host_loss} and {num_steps})"
             )
+        if not 0 <= host_rate <= 1:
+            raise ConfigError(f"fused needs a host_rate from 0 to 1 (got {host_rate})")
+        if coverage not in get_args(Coverage):
+            raise ConfigError(f"fused: coverage is one of {get_args(Coverage)} (got {coverage!r})")
         self.host = host
         self.host_settings = dict(host_settings or {})
         self._host_recommender = _create_host(host, self.host_settings)
         self.prefixes_per_user, self.host_loss = prefixes_per_user, host_loss
         self.num_steps = num_steps
         self.warm_start = warm_start
+        self.host_rate = host_rate
         self.training = training or TrainSettings()
         self.coverage: Coverage = coverage
         self.checkpoint = checkpoint
@@ -99,6 +109,7 @@ class Fused(Recommender):
         self._inputs: tuple[GraphInputs, ...] = ()
         self._item_ids: list[ItemId] = []
         self._probe = np.zeros(0, dtype=np.float32)
+        self._refuse_frozen_noise()
 
     def attach(self, graphs: Sequence[GraphTable], text_features: TextFeatures) -> None:
         """Give it the graphs to read; they replace those attached before.
@@ -130,9 +141,11 @@ class Fused(Recommender):
             NotFittedError: if no graphs are attached.
             LeakageError: if a graph saw an item that the training histories do not have.
             GraphError: if the graphs belong to other data.
-            ConfigError: if training fails, or the checkpoint is of another run.
+            ConfigError: if training fails, the checkpoint is of another run, or a model that was
+                loaded with a frozen host has no `warm_start`.
             DataError: if no history has two items.
         """
+        self._refuse_frozen_noise()
         tables, text_features = self._require_graphs()
         check_against(tables[0], train, catalog)
         self._item_ids = [item.item_id for item in catalog.items]
@@ -199,6 +212,7 @@ class Fused(Recommender):
             "prefixes_per_user": self.prefixes_per_user,
             "host_loss": self.host_loss,
             "num_steps": self.num_steps,
+            "host_rate": self.host_rate,
             "training": asdict(self.training),
             "coverage": self.coverage,
             "item_ids": self._item_ids,
@@ -210,7 +224,10 @@ class Fused(Recommender):
         settings = dict(settings)
         item_ids = settings.pop("item_ids")
         training = TrainSettings(**settings.pop("training"))
+        host_rate = settings.pop("host_rate")
         restored = cls(training=training, **settings)
+        # Only `fit` needs the folder that a frozen host came from; its weights are in the arrays.
+        restored.host_rate = host_rate
         restored._item_ids, restored._probe = item_ids, arrays["text_probe"]
         model = restored._build(len(item_ids) + 1)
         model.load_state_dict(
@@ -226,7 +243,11 @@ class Fused(Recommender):
     def _build(self, num_items: int) -> FusedModel:
         host = self._host_recommender.build(num_items)
         return FusedModel(
-            host, len(self._probe), num_steps=self.num_steps, host_loss=self.host_loss
+            host,
+            len(self._probe),
+            num_steps=self.num_steps,
+            host_loss=self.host_loss,
+            host_rate=self.host_rate,
         )
 
     def _prepare(self) -> None:
@@ -246,6 +267,13 @@ class Fused(Recommender):
                 graphs = graph_pair(inputs, row[mine], lengths[mine])
                 encoded[model.host.to_tensor(mine)] = model.encode_graphs(graphs)
         return encoded
+
+    def _refuse_frozen_noise(self) -> None:
+        if self.host_rate == 0 and self.warm_start is None:
+            raise ConfigError(
+                "fused: host_rate = 0 freezes the host, so it needs one that was trained; give its "
+                "folder as warm_start, in a job by [fusion] warm_start = true, or raise host_rate"
+            )
 
     def _fitted(self) -> FusedModel:
         require_fitted(self.model, self.name)
@@ -269,7 +297,7 @@ class Fused(Recommender):
         """Name everything but the training settings that decides which weights come out."""
         settings = [self.host, self.host_settings, self.prefixes_per_user, self.host_loss]
         start = "" if self.warm_start is None else (self.warm_start / "model.json").read_text()
-        named = [*settings, self.num_steps, self.coverage, self._item_ids, start]
+        named = [*settings, self.num_steps, self.host_rate, self.coverage, self._item_ids, start]
         hasher = hashlib.sha256(json.dumps(named, sort_keys=True).encode())
         inputs = self._inputs[0]
         table = inputs.table

@@ -37,15 +37,26 @@ class FusedModel(Trainable):
         host: any sequential model; its hidden size is that of the encoders.
         text_size: F, the number of text features of a node that is no item.
         num_steps: message passing steps of both encoders.
-        host_loss: weight of the host's own loss beside that of the fused prediction.
+        host_loss: weight of the host's own loss beside that of the fused prediction; a frozen host
+            has none.
+        host_rate: share of the learning rate that the host is trained with; 0 freezes it: no
+            gradient of it is computed, and the optimizer does not know it.
     """
 
     def __init__(
-        self, host: SequentialModel, text_size: int, *, num_steps: int = 1, host_loss: float = 1.0
+        self,
+        host: SequentialModel,
+        text_size: int,
+        *,
+        num_steps: int = 1,
+        host_loss: float = 1.0,
+        host_rate: float = 1.0,
     ) -> None:
         super().__init__()
         num_items, size = host.item_table.shape
-        self.host, self.num_items, self.host_loss = host, num_items, host_loss
+        self.host, self.num_items = host, num_items
+        self.host_loss, self.host_rate = host_loss if host_rate else 0.0, host_rate
+        host.requires_grad_(host_rate > 0)
         self.text = nn.Linear(text_size, size, bias=False)
         self.observed_encoder = SRGNN(size, num_steps=num_steps)
         self.extended_encoder = SRGNN(size, num_steps=num_steps)
@@ -78,10 +89,25 @@ class FusedModel(Trainable):
             base = self._encode_prefixes(sequences, states, batch.cells)
             fused = self.fuse(self.encode_graphs(batch.graphs), base)
             losses.append(self._next_item_loss(fused, windows, batch.cells))
-        if self.host_loss or not count:  # a batch without drawn cells still needs a loss
+        if self.host_loss:
             losses.append(self.host_loss * self._host_loss(windows, states))
-            count = len(windows.cells) if self.host_loss else 0
+            count = len(windows.cells)
+        # A batch without drawn cells teaches nothing, but the loop still differentiates its loss.
+        losses = losses or [torch.zeros((), device=sequences.device, requires_grad=True)]
         return torch.stack(losses).sum(), count
+
+    def train(self, mode: bool = True) -> FusedModel:
+        """Training mode; a frozen host stays as it ranks, without dropout."""
+        super().train(mode)
+        self.host.train(mode and self.host_rate > 0)
+        return self
+
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """The host at its own rate, unless it is frozen; what reads the graphs at the full one."""
+        host = list(self.host.parameters())
+        known = {id(parameter) for parameter in host}
+        others = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [(host, self.host_rate), (others, 1.0)] if self.host_rate else [(others, 1.0)]
 
     def _encode_prefixes(
         self, sequences: Tensor, states: Tensor | None, cells: NDArray[np.int64]

@@ -38,6 +38,10 @@ class Trainable(nn.Module, ABC):
     def loss(self, batch: Any) -> tuple[Tensor, int]:
         """Return the mean loss per target, a scalar to differentiate, and the number of targets."""
 
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Groups of parameters and the share of the learning rate each is trained with."""
+        return [(list(self.parameters()), 1.0)]
+
 
 def fit_model(
     model: Trainable,
@@ -67,7 +71,7 @@ def fit_model(
     device = pick_device(settings.device)
     model.to(device)
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        [{"params": parameters, "share": share} for parameters, share in model.rates()],
         settings.learning_rate,
         BETAS,
         weight_decay=settings.weight_decay,
@@ -142,8 +146,9 @@ def _train_epoch(run: Run, model: Trainable, batches: Batches, display: Display)
 def _step(run: Run, loss: Tensor) -> None:
     settings, optimizer = run.settings, run.optimizer
     run.steps += 1
+    rate = settings.learning_rate * min(1.0, run.steps / max(settings.warmup_steps, 1))
     for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate * min(1.0, run.steps / max(settings.warmup_steps, 1))
+        group["lr"] = rate * group["share"]
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     if settings.clip_norm:

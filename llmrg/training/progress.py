@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from types import TracebackType
 
@@ -19,6 +20,9 @@ SPEED_WINDOW = 600.0
 class Display:
     """Shows how a training goes, on the standard error unless told otherwise.
 
+    A worker process writes plain lines even on a terminal: bars of several trainings at once would
+    overwrite each other.
+
     Args:
         label: what is trained, such as "sasrec".
         epochs: most epochs it may take; the time left is for all of them.
@@ -30,7 +34,7 @@ class Display:
         self._console = console or Console(stderr=True)
         self._started = self._shown = time.monotonic()
         self._bar: Progress | None = None
-        if self._console.is_terminal:
+        if self._console.is_terminal and multiprocessing.parent_process() is None:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),

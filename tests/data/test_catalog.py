@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from llmrg.data.catalog import with_unique_titles
 from llmrg.errors import DataError
+from llmrg.text import clean
 
 
 def titles_of(ids: list[str], titles: list[str]) -> list[str]:
@@ -63,4 +64,10 @@ def test_titles_are_always_unique_and_begin_as_they_were(pair: tuple[list[str], 
     titles = titles_of(ids, given_titles)
     assert len(set(titles)) == len(ids)
     for item_id, before, after in zip(ids, given_titles, titles, strict=True):
-        assert after.startswith(before or item_id)
+        assert after.startswith(clean(before) or clean(item_id) or "item ")
+
+
+def test_titles_are_cleaned_so_that_they_are_the_same_text_everywhere() -> None:
+    assert titles_of(["1"], ["Blade  Runner\n(1982)\u200b"]) == ["Blade Runner (1982)"]
+    long = titles_of(["1", "2"], ["x" * 900, "x" * 901])
+    assert long == ["x" * 200 + " [1]", "x" * 200 + " [2]"]

@@ -65,7 +65,7 @@ def test_windows_line_ends_blank_lines_and_a_byte_order_mark_change_nothing(tmp_
     assert timed_ids(load(tmp_path)) == EXPECTED
 
 
-def test_any_text_survives_as_id_and_title(tmp_path: Path) -> None:
+def test_any_text_survives_as_id_and_on_one_line_as_title(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text(
         'user_id,item_id\n" 用户 ","a,b"\n🦊,"say ""hi"""\n', encoding="utf-8"
     )
@@ -75,7 +75,7 @@ def test_any_text_survives_as_id_and_title(tmp_path: Path) -> None:
     dataset = load(tmp_path)
     assert dataset.histories.user_ids.tolist() == [" 用户 ", "🦊"]
     assert [(i.item_id, i.title) for i in dataset.catalog.items] == [
-        ("a,b", "Amélie, Le\nfabuleux"),
+        ("a,b", "Amélie, Le fabuleux"),
         ('say "hi"', '12" disc'),
     ]
 

@@ -53,3 +53,15 @@ def test_nothing_is_imagined_so_both_of_its_graphs_are_the_same():
 
 def test_it_passes_the_check_for_leakage_on_its_own_histories():
     check_against(sequence_graph(HISTORIES, CATALOG, 3), HISTORIES, CATALOG)
+
+
+def test_a_graph_can_start_where_another_one_starts():
+    starts = np.array([1, 0, 2])
+    by_hand = GraphTable.of(
+        [chain("long", [2, 3, 2, 4], 1, 5), chain("none", [], 0, 0), chain("short", [], 2, 2)]
+    )
+    made = sequence_graph(HISTORIES, CATALOG, 3, starts=starts)
+    for name in ("offsets", "parent", "position", "alive_until", "observed_from", "observed_until"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(by_hand, name), err_msg=name)
+    assert made.keys[made.node].tolist() == by_hand.keys[by_hand.node].tolist()
+    check_against(made, HISTORIES, CATALOG)

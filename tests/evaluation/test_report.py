@@ -59,6 +59,8 @@ def test_markdown_tables_hold_the_figures_with_4_decimals_and_escape_pipes(page)
         "| --- | --- | --- | ---: | ---: | --- |\n"
         "| sasrec\\|graphs | sasrec | ndcg@10 | +0.0063 [+0.0021, +0.0107] | 0.0034 | higher |\n"
         "\n"
+        "In brackets the 95% interval.\n"
+        "\n"
         "- one \\* two\n"
     )
 

@@ -170,6 +170,20 @@ def test_the_drawn_intervals_keep_the_order_and_scale_of_the_figures():
     assert re.findall(r'cx="([^"]*)"', page) == ["38.0", "102.0"]
 
 
+def test_each_table_names_its_own_intervals():
+    page = replace(made_up_page(), interval="over <a>", comparison_interval="over <b>")
+    results, rest = render_html(page).split("<h2>Comparisons</h2>")
+    comparisons = rest.partition("<h2>")[0]
+    assert "(over &lt;a&gt;)" in results
+    assert "(over &lt;b&gt;)" in comparisons
+    assert "over &lt;a&gt;" not in comparisons
+
+
+def test_the_hit_curve_says_what_it_is_the_share_of(usual):
+    caption = "Share of history items that a link from the knowledge base explained"
+    assert caption in Parsed(usual).text
+
+
 def test_who_reasoned_is_stated_plainly(usual):
     assert "It is not an LLM" in Parsed(usual).text
     asked = render_html(replace(made_up_page(), reasoner="openai:gpt-x"))

@@ -6,19 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_jobs import contents, knowledge_rows, prepared_from
+from small_jobs import agreeable, contents, knowledge_rows, prepared_from, scripted_reasoners
 
-from llmrg.errors import ConfigError, Unavailable
+from llmrg.data.catalog import Catalog
+from llmrg.errors import ConfigError, Refused, ReplyError, Unavailable
 from llmrg.graph_store import read_graphs
-from llmrg.jobs import build_graphs as module
 from llmrg.jobs.build_graphs import build_prepared
 from llmrg.jobs.graph_figures import graph_report, hit_curve, read_summary, stage_calls
-from llmrg.jobs.prepare import Reasoners
-from llmrg.jobs.rounds import plan_rounds
+from llmrg.jobs.prepare import Prepared
+from llmrg.jobs.rounds import BuiltUser, RoundFiles, plan_rounds, write_user
 from llmrg.llm.scripted import Scripted
+from llmrg.types import Node, ReasoningGraph, Step, UserId
 
 
 def test_rounds_double_up_to_their_size_and_cover_everybody_once():
@@ -73,24 +76,6 @@ def test_concurrency_does_not_change_a_byte(few_users, make_job):
     assert knowledge_rows(one) == knowledge_rows(many)
 
 
-def scripted_reasoners(monkeypatch, llm):
-    def make(job, prepared):
-        return Reasoners((llm,), np.zeros(len(prepared.split.train), dtype=np.int64))
-
-    monkeypatch.setattr(module, "make_reasoners", make)
-
-
-def agreeable(request):
-    """A reasoner that always finds a reason; what it says depends on the question alone."""
-    data = json.loads(request.messages[1].content.partition("Data:")[2])
-    if request.stage == "chain":
-        number = len(data["chains"])
-        return json.dumps({"links": [{"chain": number, "reason": "goes on", "via": []}]})
-    if request.stage == "extend":
-        return '{"next": []}'
-    return '{"answer": "something"}' if request.stage == "verify" else '{"score": 75}'
-
-
 def test_one_failed_user_is_kept_as_a_failure_and_tried_again(few_users, make_job, monkeypatch):
     broken = {"on": True}
 
@@ -112,11 +97,86 @@ def test_one_failed_user_is_kept_as_a_failure_and_tried_again(few_users, make_jo
     assert not second.failed
     assert second.users == len(few_users.histories)
 
+    tested = {graph.user_id for graph in read_graphs(job.graphs.path / "test")}
+    assert tested == set(few_users.histories.user_ids), "a user who failed lacks a test graph"
+    # Only links of the rounds that went on without them may differ from an undisturbed run's.
     clean = make_job("clean")
     build_prepared(clean, prepared)
-    # Links that the failed users would have taught were missing in later rounds; the rest is equal.
+    first_round = "train/users-0000000-0000004.parquet"
+    assert contents(clean.graphs.path)[first_round] == contents(job.graphs.path)[first_round]
     assert contents(clean.graphs.path).keys() == contents(job.graphs.path).keys()
-    assert knowledge_rows(job)["links"]
+
+
+def test_a_wrong_key_stops_the_job_at_once_and_says_so(few_users, make_job, monkeypatch):
+    llm = Scripted(lambda request: Refused("401: wrong key", every_request=True))
+    scripted_reasoners(monkeypatch, llm)
+    with pytest.raises(Refused, match="wrong key"):
+        build_prepared(make_job(llm__concurrency=2), prepared_from(few_users))
+    assert len(llm.requests) <= 4  # nobody beyond the first round was asked about
+
+
+def test_one_refused_user_does_not_block_the_job(few_users, make_job, monkeypatch):
+    victim = few_users.catalog.item(int(few_users.histories.of(4)[0])).title
+
+    def answer(request):
+        data = json.loads(request.messages[1].content.partition("Data:")[2])
+        if request.stage == "chain" and data["next"]["title"] == victim:
+            return Refused("withheld by a content filter")
+        return agreeable(request)
+
+    scripted_reasoners(monkeypatch, Scripted(answer))
+    summary = build_prepared(make_job(), prepared_from(few_users), limit=5)
+    assert 4 in {user.row for user in summary.failed}
+    assert summary.users == 5 - len({user.row for user in summary.failed})
+
+
+def test_a_reasoner_that_only_talks_nonsense_is_no_success(few_users, make_job, monkeypatch):
+    scripted_reasoners(monkeypatch, Scripted(lambda request: "I am sorry."))
+    with pytest.raises(ReplyError, match=r"not one of \d+ answers"):
+        build_prepared(make_job(), prepared_from(few_users))
+
+
+def test_a_job_without_verification_teaches_nothing_to_one_with_it(few_users, make_job):
+    loose = make_job("loose", verify__threshold=0)
+    build_prepared(loose, prepared_from(few_users))
+    assert knowledge_rows(loose)["links"] == []
+    alone = make_job("alone")
+    after = make_job("after", knowledge__url=loose.knowledge.url)
+    for job in (alone, after):
+        build_prepared(job, prepared_from(few_users))
+    assert contents(alone.graphs.path) == contents(after.graphs.path)
+
+
+def test_other_titles_are_other_graphs(few_users, make_job):
+    build_prepared(make_job(), prepared_from(few_users))
+    items = few_users.catalog.items
+    renamed = Catalog((replace(items[0], title="Another Name (1995)"), *items[1:]))
+    with pytest.raises(ConfigError, match="another words"):
+        build_prepared(make_job(), prepared_from(replace(few_users, catalog=renamed)))
+
+
+def test_a_line_that_a_kill_cut_inside_a_character_is_dropped(tmp_path):
+    step = Step(Node("item", "1", "Amélie"), "", "observed", 0)
+    graph = ReasoningGraph(UserId("u"), (step,), 0, 1, "scripted")
+    files = RoundFiles(tmp_path, "users-0000000-0000002")
+    with files.append() as file:
+        write_user(file, BuiltUser(0, graph, Counter({"chain.asked": 1})))
+    partial = tmp_path / "users-0000000-0000002.partial.jsonl"
+    whole = partial.read_bytes()
+    partial.write_bytes(whole + '{"row": 1, "graph": "é'.encode()[:-1])
+    assert files.read_partial() == {0: BuiltUser(0, graph, Counter({"chain.asked": 1}))}
+    assert partial.read_bytes() == whole
+
+
+def test_test_graphs_far_ahead_of_training_are_built_from_the_newest_window(few_users, make_job):
+    job = make_job(data__max_length=4)
+    prepared = prepared_from(few_users)
+    short = few_users.histories.head(np.full(len(few_users.histories), 6))
+    behind = Prepared(few_users, replace(prepared.split, train=short))
+    build_prepared(job, behind, limit=3)
+    for graph in read_graphs(job.graphs.path.with_name("graphs-first-3") / "test"):
+        assert graph.observed_until == 19
+        assert graph.observed_from == 15
 
 
 def test_a_round_in_which_nobody_is_answered_stops_the_job(few_users, make_job, monkeypatch):

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_jobs import contents, knowledge_rows, prepared_from
+from small_jobs import agreeable, contents, knowledge_rows, prepared_from, scripted_reasoners
 
 from llmrg.data.batches import cut_windows
 from llmrg.data.splits import leave_one_out
 from llmrg.errors import LeakageError
 from llmrg.graph_store import read_graph, read_graphs, write_shard
 from llmrg.jobs.build_graphs import build_prepared
+from llmrg.llm.scripted import Scripted
 from llmrg.recommenders.item_knn import ItemKNN
 from llmrg.types import Node
 
@@ -89,6 +90,34 @@ def test_changing_anything_after_position_n_leaves_the_graph_until_n_bit_identic
     assert graphs[0] != graphs[1]
     # The change did reach others: their reasoner knows this user's behavior.
     assert sum(whole[0][name] != whole[1][name] for name in whole[0]) > 1
+
+
+def test_with_one_reasoner_for_everybody_the_knowledge_base_still_tells_nothing_of_the_future(
+    few_users, make_job, monkeypatch
+):
+    scripted_reasoners(monkeypatch, Scripted(agreeable))
+    row, n = 20, 9
+    start, end = few_users.histories.offsets[row], few_users.histories.offsets[row + 1]
+    changed = other_items(few_users, range(start + n, end), seed=row)
+    graphs = []
+    for name, dataset in (("one", few_users), ("two", changed)):
+        job = make_job(name)
+        build_prepared(job, prepared_from(dataset))
+        found = {graph.user_id: graph for graph in read_graphs(job.graphs.path / "train")}
+        graphs.append(found)
+    user_id = str(few_users.histories.user_ids[row])
+    assert graphs[0][user_id].until(n) == graphs[1][user_id].until(n)
+    recalled = [step for step in graphs[0][user_id].steps if step.verdict and step.verdict.recalled]
+    assert recalled, "nobody taught this user anything, so the test would prove nothing"
+
+
+def test_a_second_job_on_the_same_knowledge_base_builds_the_same_graphs(few_users, make_job):
+    """What later users taught the first job must not come back to earlier ones in the second."""
+    first = make_job("first")
+    second = make_job("second", knowledge__url=first.knowledge.url)
+    for job in (first, second):
+        build_prepared(job, prepared_from(few_users))
+    assert contents(first.graphs.path / "train") == contents(second.graphs.path / "train")
 
 
 def test_a_history_cut_short_gives_the_same_graph_so_far(few_users, make_job):

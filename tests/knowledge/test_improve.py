@@ -59,6 +59,23 @@ def test_a_link_through_the_profile_stays_private():
     )
 
 
+def test_a_reason_that_repeats_the_profile_stays_private():
+    graph = graph_of(
+        Step(A, "", "observed", 0),
+        Step(B, "fits a person aged 18-24", "observed", 1, parent=0, verdict=verdict()),
+    )
+    assert not list(lessons_of(graph, rank=3, token="t", profile=(("age", "18-24"),)))
+    assert len(list(lessons_of(graph, rank=3, token="t", profile=(("age", "50+"),)))) == 1
+
+
+def test_a_link_that_was_not_verified_is_not_taught():
+    unquestioned = Verdict(0.0, True, None, "", "", "scripted:one", "")
+    assert not taught(
+        Step(A, "", "observed", 0),
+        Step(B, "so it was said", "observed", 1, parent=0, verdict=unquestioned),
+    )
+
+
 def test_roots_and_rejected_links_teach_nothing():
     assert not taught(
         Step(A, "", "observed", 0),

@@ -4,7 +4,6 @@ import multiprocessing
 import sqlite3
 
 import pytest
-import sqlalchemy as sa
 from contracts.knowledge import KnowledgeContract, lesson, link
 
 from llmrg.errors import ConfigError, KnowledgeError
@@ -77,12 +76,24 @@ def test_a_failed_round_leaves_nothing_behind(tmp_path):
     store = KnowledgeStore(url_of(tmp_path))
     broken = lesson(link(), token=None)
     object.__setattr__(broken, "rank", None)  # breaks the second of three statements
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(KnowledgeError, match="NOT NULL"):
         store.learn("s", "r", [broken])
     assert store.stats().links == 0
     assert store.snapshot("s").observed("a", "b") is None
     assert store.learn("s", "r", [lesson(link())]) == 1
     store.close()
+
+
+def test_a_lower_rank_that_teaches_later_does_not_lend_its_rank_to_older_words(tmp_path):
+    store = KnowledgeStore(url_of(tmp_path))
+    store.learn("s", "r1", [lesson(link(), rank=30)])
+    store.learn("s", "r2", [lesson(link(), rank=2)])
+    assert store.snapshot("s", before=10).observed("a", "b") is None
+    store.close()
+    again = KnowledgeStore(url_of(tmp_path))
+    assert again.snapshot("s", before=10).observed("a", "b") is None
+    assert again.snapshot("s", before=31).observed("a", "b") == link()
+    again.close()
 
 
 def test_links_are_shown_best_supported_first_with_honest_counts(tmp_path):

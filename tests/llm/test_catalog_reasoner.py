@@ -12,6 +12,7 @@ from llmrg.errors import Refused
 from llmrg.llm.base import Message, Request
 from llmrg.llm.catalog_reasoner import CatalogReasoner
 from llmrg.llm.evidence import gather_evidence
+from llmrg.reasoning.stages import ExtendReply
 from llmrg.types import MASK
 
 TITLES = ["Alien", "Aliens", "Annie Hall", "Heat", "Brazil"]
@@ -39,7 +40,7 @@ def reasoner(catalog):
 
 
 def ask(reasoner, stage, **data):
-    message = Message("user", f"Data:\n{json.dumps(data)}\n")
+    message = Message("user", f"Data:\n{json.dumps({'most': 2, **data})}\n")
     request = Request(stage, reasoner.model, (Message("system", "…"), message), prompt="p")
     return json.loads(asyncio.run(reasoner.complete(request)).text)
 
@@ -91,10 +92,9 @@ def test_the_same_item_scores_100_and_the_least_linked_one_0(reasoner):
         return ask(reasoner, "score", kind="item", truth=truth, guess=guess)["score"]
 
     assert score("Alien", "Alien") == 100
-    # Of Alien, Aliens, Annie Hall, Heat and Brazil, three are less linked to Alien than Heat is
-    # among the other four; Aliens shares more with Alien than Brazil does.
+    # Most went on from Alien to Heat; Aliens shares more with Alien than Brazil does.
     assert score("Alien", "Heat") > score("Alien", "Aliens") > score("Alien", "Brazil") > 0
-    assert score("Alien", "Annie Hall") == 0
+    assert score("Alien", "Annie Hall") == 0  # nothing is less linked to Alien
     assert score("Alien", "unknown") == 0
 
 
@@ -107,6 +107,29 @@ def test_its_name_says_what_it_is_and_changes_with_what_it_knows(catalog, reason
     other = CatalogReasoner(catalog, gather_evidence(behavior([1, 2]), [()], 6), label="all")
     assert reasoner.name.startswith("catalog:")
     assert other.name != reasoner.name
+
+
+def test_a_correction_after_an_unusable_reply_is_answered_like_the_question(reasoner):
+    steps = [{"item": "Alien"}, {"item": MASK}]
+    data = json.dumps({"profile": [], "steps": steps, "hidden": "item"})
+    asked = (Message("user", f"Data:\n{data}\n"), Message("assistant", "?"), Message("user", "No."))
+    reply = asyncio.run(reasoner.complete(Request("verify", "m", asked, prompt="p")))
+    assert json.loads(reply.text) == {"answer": "Heat"}
+
+
+def test_a_blind_guess_scores_50_on_average(reasoner):
+    scores = [reasoner._percentile(guess, truth) for guess in range(1, 6) for truth in range(1, 6)]
+    assert np.mean(scores) == pytest.approx(50.0)
+
+
+def test_endless_attributes_still_give_replies_that_can_be_used():
+    words = [tuple(("tag", f"{n} " + "x" * 400) for n in range(3))] * 2
+    catalog = with_unique_titles(["a", "b"], ["A" * 900, "B" * 900], words)
+    evidence = gather_evidence(behavior([1, 2]), [()], 3)
+    verbose = CatalogReasoner(catalog, evidence, label="x")
+    title = catalog.item(1).title
+    reply = ask(verbose, "extend", profile=[], steps=[{"item": title}], attributes=[], wanted=1)
+    assert ExtendReply.model_validate(reply).next[0].title == catalog.item(2).title
 
 
 def test_a_question_it_does_not_know_is_refused(reasoner):

@@ -232,6 +232,100 @@ def test_a_warm_start_from_another_size_is_refused(tmp_path: Path):
         fused.fit(TRAIN, catalog_of(11))
 
 
+FROZEN = {"host_rate": 0.0, "host_loss": 0.0}
+
+
+@pytest.fixture(scope="module")
+def host_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A host, trained alone and saved."""
+    folder = tmp_path_factory.mktemp("host")
+    host = SASRec(training=SHORT, **HOST)
+    host.fit(TRAIN, catalog_of(11))
+    host.save(folder)
+    return folder
+
+
+def frozen_on(host_folder: Path, **settings: Any) -> Fused:
+    graphs = [GraphTable.of(reasoned(TRAIN))]
+    return fitted_on(graphs, TRAIN, warm_start=host_folder, **{**FROZEN, **settings})
+
+
+def test_a_frozen_host_keeps_every_bit_while_what_reads_the_graphs_moves(host_folder: Path):
+    fused = frozen_on(host_folder)
+    saved = load(host_folder)
+    assert fused.model is not None
+    assert isinstance(saved, SASRec)
+    assert saved.model is not None
+    trained = fused.model.host.state_dict()
+    for name, tensor in saved.model.state_dict().items():
+        torch.testing.assert_close(trained[name], tensor, rtol=0, atol=0)
+    of_graphs = fused.model.fusion.weight[:, :32]  # starts at zero
+    assert of_graphs.abs().max() > 1e-3
+    assert all(parameter.grad is None for parameter in fused.model.host.parameters())
+
+
+def test_a_frozen_host_is_not_in_the_optimizer():
+    model = FusedModel(SASRecModel(11, **HOST), 8, host_rate=0.0)
+    ((others, share),) = model.rates()
+    assert share == 1.0
+    of_host = {id(parameter) for parameter in model.host.parameters()}
+    assert {id(p) for p in others} == {id(p) for p in model.parameters()} - of_host
+    assert [p.requires_grad for p in model.host.parameters()] == [False] * len(of_host)
+    (_, slow), (_, full) = FusedModel(SASRecModel(11, **HOST), 8, host_rate=0.5).rates()
+    assert (slow, full) == (0.5, 1.0)
+
+
+def test_another_users_graphs_change_the_scores_of_a_frozen_host(host_folder: Path):
+    fused = frozen_on(host_folder)
+    before = fused.score(TRAIN)
+    graphs = reasoned(TRAIN)
+    moved = [replace(graphs[row - 1], user_id=graph.user_id) for row, graph in enumerate(graphs)]
+    fused.attach([GraphTable.of(moved)], TEXT)
+    assert np.abs(fused.score(TRAIN)[:, 1:] - before[:, 1:]).max() > 1e-3
+
+
+def test_a_frozen_host_resumes_to_the_same_weights(host_folder: Path, tmp_path: Path):
+    four = replace(SHORT, epochs=4, clip_norm=0.1)
+    straight = frozen_on(host_folder, training=four)
+    frozen_on(host_folder, training=replace(four, epochs=2), checkpoint=tmp_path)
+    resumed = frozen_on(host_folder, training=four, checkpoint=tmp_path)
+    assert straight.model is not None
+    assert resumed.model is not None
+    ours, theirs = straight.model.state_dict(), resumed.model.state_dict()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=0, atol=0)
+
+
+def test_a_batch_without_drawn_targets_moves_nothing_of_a_frozen_model():
+    index_of = {item.item_id: i for i, item in enumerate(catalog_of(11).items, start=1)}
+    train = histories_of([1, 2, 3], [4, 5])
+    nobody = replace(train, user_ids=np.array(["x", "y"], dtype=object))
+    inputs = GraphInputs.of(GraphTable.of(reasoned(nobody)), index_of, TEXT)
+    rng = np.random.default_rng(0)
+    (batch,) = fused_epoch(cut_windows(train, 8), inputs, rng, per_user=1, max_tokens=64)
+    model = FusedModel(SASRecModel(11, **HOST), 8, host_rate=0.0)
+    loss, count = model.loss(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert (loss.item(), count) == (0.0, 0)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_frozen_host_needs_a_warm_start_to_train_and_none_to_be_loaded(
+    host_folder: Path, tmp_path: Path
+):
+    with pytest.raises(ConfigError, match="warm_start"):
+        Fused(host_settings=HOST, **FROZEN)
+    fused = frozen_on(host_folder)
+    fused.save(tmp_path)
+    loaded = load(tmp_path)
+    assert isinstance(loaded, Fused)
+    assert loaded.host_rate == 0.0
+    loaded.attach([GraphTable.of(reasoned(TRAIN))], TEXT)
+    np.testing.assert_array_equal(loaded.score(TRAIN), fused.score(TRAIN))
+    with pytest.raises(ConfigError, match="warm_start"):
+        loaded.fit(TRAIN, catalog_of(11))
+
+
 def test_each_user_gets_as_many_drawn_prefixes_as_asked_and_other_ones_each_time():
     histories = histories_of([1] * 9, [2] * 3, [3], [4] * 30)
     windows = cut_windows(histories, 8)
@@ -339,6 +433,8 @@ def test_another_text_encoder_than_the_one_trained_with_is_refused(fused: Fused,
         ({"host_settings": {"hiden_size": 4}}, "did you mean 'hidden_size'"),
         ({"host_settings": {"training": {}}}, "give 'training' to fused, not to 'sasrec'"),
         ({"prefixes_per_user": -1}, r"prefixes_per_user .*\(got -1"),
+        ({"coverage": "newest"}, r"coverage is one of .*\(got 'newest'"),
+        ({"host_rate": 1.5}, r"host_rate from 0 to 1 \(got 1.5"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_its_name(settings: dict[str, Any], problem: str):
