@@ -24,7 +24,7 @@ from llmrg.jobs.graph_folder import (
     TRAIN,
     Build,
     GraphSummary,
-    add_seconds,
+    add_spent,
     check_manifest,
     describe_build,
     graphs_folder,
@@ -120,7 +120,8 @@ class _Build:
                     await self._test_round(each, advance)
             return summarize(self.folder, self.reasoners.name)
         finally:
-            add_seconds(self.folder, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            add_spent(self.folder, seconds=seconds, tokens=self.reasoners.tokens())
             self.knowledge.close()
             await self.reasoners.cleanup.aclose()
 

@@ -12,14 +12,14 @@ from llmrg.evaluation.report_types import HitCurve, StageCalls
 from llmrg.graph_store.checks import NO_STEPS, numbers
 from llmrg.graph_store.steps import read_table, shards_of
 from llmrg.jobs.files import read_json
+from llmrg.jobs.graph_folder import MADE_BY
 
 CURVE_POINTS = 60
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """What `build_graphs` counted in this folder."""
-    made_by = "llmrg run pipelines/build_graphs.toml"
-    summary: dict[str, Any] = read_json(folder / "summary.json", made_by=made_by)
+    summary: dict[str, Any] = read_json(folder / "summary.json", made_by=MADE_BY)
     return summary
 
 
@@ -68,17 +68,19 @@ def graph_report(folder: Path) -> dict[str, Any]:
     tables = [read_table(shard).select(["step"]) for shard in shards_of(folder / "train")]
     steps = sum(int(np.count_nonzero(numbers(table, "step") != NO_STEPS)) for table in tables)
     calls = stage_calls(summary)
+    spent = read_json(folder / "timing.json", made_by=MADE_BY)
     return {
         "graphs": {
             "users": summary["users"],
             "steps": steps,
-            "seconds": read_json(folder / "timing.json", made_by="llmrg run")["seconds"],
+            "seconds": spent["seconds"],
         },
         "llm": {
             "reasoner": summary["reasoner"],
             "calls": sum(stage.asked for stage in calls),
             "recalled": sum(stage.saved for stage in calls),
             "failed": sum(stage.failed for stage in calls),
+            "tokens": spent["tokens"],
             "cost_usd": 0.0 if summary["reasoner"].startswith("catalog:") else None,
             "stages": {
                 stage.stage: {"asked": stage.asked, "saved": stage.saved, "failed": stage.failed}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,23 @@ def check_manifest(folder: Path, wanted: Build) -> None:
             )
 
 
-def add_seconds(folder: Path, seconds: float) -> None:
-    """Add to the time spent on a folder so far."""
+def add_spent(folder: Path, *, seconds: float, tokens: Mapping[str, int]) -> None:
+    """Add what this run spent on a folder to what was spent so far.
+
+    Args:
+        tokens: "input" and "output" tokens as the server counted them; replies from the ledger
+            cost none.
+    """
     path = folder / "timing.json"
-    before = read_json(path, made_by=MADE_BY)["seconds"] if path.is_file() else 0.0
-    write_json(path, {"seconds": round(before + seconds, 3)})
+    before = read_json(path, made_by=MADE_BY) if path.is_file() else {}
+    known = before.get("tokens", {})
+    write_json(
+        path,
+        {
+            "seconds": round(before.get("seconds", 0.0) + seconds, 3),
+            "tokens": {name: known.get(name, 0) + count for name, count in tokens.items()},
+        },
+    )
 
 
 def summarize(folder: Path, reasoner: str) -> GraphSummary:

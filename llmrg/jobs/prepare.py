@@ -71,6 +71,13 @@ class Reasoners:
         """All of them in one line, for reports."""
         return ", ".join(llm.name for llm in self.llms)
 
+    def tokens(self) -> dict[str, int]:
+        """Tokens paid for so far in this process, as the servers counted them."""
+        totals = [llm.total for llm in self.llms if isinstance(llm, Metered)]
+        return {
+            name: sum(total[f"{name}_tokens"] for total in totals) for name in ("input", "output")
+        }
+
 
 def make_reasoners(job: Job, prepared: Prepared) -> Reasoners:
     """Build the reasoners a job names; everything they know is training data.

@@ -20,7 +20,9 @@ from llmrg.jobs.build_graphs import build_prepared
 from llmrg.jobs.graph_figures import graph_report, hit_curve, read_summary, stage_calls
 from llmrg.jobs.prepare import Prepared
 from llmrg.jobs.rounds import BuiltUser, RoundFiles, plan_rounds, write_user
+from llmrg.llm.base import Reply, Usage
 from llmrg.llm.scripted import Scripted
+from llmrg.llm.wrappers import Metered
 from llmrg.types import Node, ReasoningGraph, Step, UserId
 
 
@@ -185,6 +187,20 @@ def test_a_round_in_which_nobody_is_answered_stops_the_job(few_users, make_job, 
     with pytest.raises(Unavailable, match=r"nobody in round.*down.*again to resume"):
         build_prepared(job, prepared_from(few_users))
     assert not list((job.graphs.path / "train").glob("*.parquet"))
+
+
+def test_tokens_are_added_up_over_all_runs(few_users, make_job, monkeypatch):
+    def answer(request):
+        return Reply(str(agreeable(request)), usage=Usage(input_tokens=10, output_tokens=3))
+
+    scripted_reasoners(monkeypatch, Metered(Scripted(answer)))
+    job = make_job()
+    build_prepared(job, prepared_from(few_users))
+    figures = graph_report(job.graphs.path)["llm"]
+    assert figures["tokens"] == {"input": 10 * figures["calls"], "output": 3 * figures["calls"]}
+    scripted_reasoners(monkeypatch, Metered(Scripted(answer)))
+    build_prepared(job, prepared_from(few_users))  # nothing is left to ask
+    assert graph_report(job.graphs.path)["llm"]["tokens"] == figures["tokens"]
 
 
 def test_the_knowledge_base_saves_questions(few_users, make_job):
