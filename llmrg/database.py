@@ -6,13 +6,15 @@ cut may lose the last ones. A WAL file must not lie on a network drive.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from llmrg.errors import ConfigError, MissingExtra
+from llmrg.errors import ConfigError, LLMRGError, MissingExtra
 
 BUSY_MS = 30_000
 """How long one process waits for another's commit."""
@@ -67,6 +69,19 @@ def insert_once(engine: sa.Engine, table: sa.Table) -> sa.Insert:
     if engine.dialect.name == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+@contextmanager
+def translated(make: Callable[[str], LLMRGError]) -> Iterator[None]:
+    """Turn errors of the database inside the block into one of ours.
+
+    Args:
+        make: the error for the driver's words; SQLAlchemy's own message would quote the values.
+    """
+    try:
+        yield
+    except sa.exc.SQLAlchemyError as error:
+        raise make(str(getattr(error, "orig", None) or type(error).__name__)) from None
 
 
 def _set_up_sqlite(connection: Any, record: object) -> None:

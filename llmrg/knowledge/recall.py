@@ -13,7 +13,7 @@ def recall_links(
     """Find links that lead to `target` from an item the user already took.
 
     The key is the pair (earlier item → target), for *any* earlier item and not only the last one:
-    on MovieLens-1M that answers a third of all steps after 3,000 of them, the last item alone 2 %.
+    such pairs recur far sooner.
 
     Args:
         earlier: item_ids before the target, newest first.

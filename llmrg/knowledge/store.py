@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from llmrg.database import insert_once, open_database, writer_of
+from llmrg.database import insert_once, open_database, translated, writer_of
 from llmrg.errors import KnowledgeError
 from llmrg.knowledge.base import EVERYONE, KnowledgeStats, Lesson, Link, Snapshot
 from llmrg.types import Node
@@ -130,7 +130,7 @@ class KnowledgeStore:
         self._migrate()
 
     def _migrate(self) -> None:
-        with self._translated(), self._writer.begin() as connection:
+        with translated(self._unusable), self._writer.begin() as connection:
             _metadata.create_all(connection)
             rows = connection.execute(sa.select(META).where(META.c.name == "schema")).all()
             if not rows:
@@ -157,7 +157,7 @@ class KnowledgeStore:
     def learn(self, scope: str, round_name: str, lessons: Iterable[Lesson]) -> int:
         index = self._index(scope)
         rows, taught, fresh = self._sort_lessons(scope, index, lessons)
-        with self._translated(), self._writer.begin() as connection:
+        with translated(self._unusable), self._writer.begin() as connection:
             learned = connection.execute(
                 sa.select(ROUNDS.c.lessons).where(
                     ROUNDS.c.scope == scope, ROUNDS.c.round_name == round_name
@@ -231,21 +231,15 @@ class KnowledgeStore:
         Raises:
             KnowledgeError: if the database cannot be read.
         """
-        with self._translated(), self._engine.connect() as connection:
+        with translated(self._unusable), self._engine.connect() as connection:
             yield connection
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.SQLAlchemyError as error:
-            # Only the driver's words: SQLAlchemy's own message quotes the statement's values.
-            reason = getattr(error, "orig", None) or type(error).__name__
-            place = self._engine.url.render_as_string(hide_password=True)
-            raise KnowledgeError(
-                f"{place} is not a usable knowledge base: {reason}; check that it may be written "
-                "and that the disk has room, or name another one under [knowledge] url"
-            ) from None
+    def _unusable(self, reason: str) -> KnowledgeError:
+        place = self._engine.url.render_as_string(hide_password=True)
+        return KnowledgeError(
+            f"{place} is not a usable knowledge base: {reason}; check that it may be written "
+            "and that the disk has room, or name another one under [knowledge] url"
+        )
 
     def close(self) -> None:
         self._engine.dispose()

@@ -17,7 +17,7 @@ from typing import Any, Self, get_args
 
 import sqlalchemy as sa
 
-from llmrg.database import insert_once, open_database, writer_of
+from llmrg.database import insert_once, open_database, translated, writer_of
 from llmrg.errors import DataError
 from llmrg.llm.base import FinishReason, Reply, Request, Usage
 
@@ -158,25 +158,19 @@ class Ledger:
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:
-        with self._translated(), self._engine.connect() as connection:
+        with translated(self._unusable), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._translated(), self._writing, self._writer.begin() as connection:
+        with translated(self._unusable), self._writing, self._writer.begin() as connection:
             yield connection
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.SQLAlchemyError as error:
-            # Only the driver's words: SQLAlchemy's own message quotes the statement's values.
-            reason = getattr(error, "orig", None) or type(error).__name__
-            raise DataError(
-                f"{self._place}: the ledger cannot be used: {reason}; check that the file is a "
-                "ledger, that it may be written, and that the disk has room"
-            ) from None
+    def _unusable(self, reason: str) -> DataError:
+        return DataError(
+            f"{self._place}: the ledger cannot be used: {reason}; check that the file is a "
+            "ledger, that it may be written, and that the disk has room"
+        )
 
 
 def _row(digest: str) -> sa.Select[Any]:
